@@ -1,0 +1,267 @@
+"""One worker: settings in, a running data plane out. A reload builds anew, swaps, and lets the old requests finish."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import uvloop
+
+from gateway.channel import Backends, Configure, Drain, Drained, Message, Ready, Unframer, frame
+from gateway.clock import Clock, RealClock
+from gateway.errors import Draining
+from gateway.pipeline import Runtime
+from gateway.server.door import Door
+from gateway.settings.environment import otel
+from gateway.settings.shape import Settings, Target
+from gateway.stages.attempt import Attempter
+from gateway.stages.authenticate import Keys
+from gateway.stages.settle import Settler, Telling
+from gateway.sweep import INTERVAL_S, Sweeper
+from gateway.telemetry.log import AccessLog, Log
+from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.slots import SlotWriter
+from gateway.telemetry.trace import open_tracer
+from gateway.telemetry.writer import LogWriter
+from gateway.upstream.catalogue import Catalogue
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.health import Health
+from gateway.upstream.pool import origin_of
+from gateway.upstream.prices import Prices
+
+BACKENDS_EVERY = 0.25
+WARM_WITHIN_S = 2.0
+BACKLOG = 4096
+SEND_BUFFER_BYTES = 256 * 1024
+# Collections of the young generation cost a pause each; requests free themselves, so they are rare and late.
+GC_THRESHOLDS = (50_000, 20, 50)
+
+
+class Telemetry:
+    """What a worker says of itself; made once, told of each reload."""
+
+    def __init__(self, slots_path: str, clock: Clock, instance: str) -> None:
+        self.slots = SlotWriter(slots_path)
+        self.metrics = Metrics(self.slots)
+        self.writer = LogWriter(sys.stdout.fileno(), self.metrics.log_lines_dropped, clock=clock)
+        self.log = Log(self.writer, clock)
+        self.access = AccessLog(self.writer)
+        self.tracer = open_tracer(otel(), instance)
+
+    @property
+    def told(self) -> tuple[Telling, ...]:
+        told: tuple[Telling, ...] = (self.metrics, self.access)
+        return (*told, self.tracer) if self.tracer is not None else told
+
+    def configure(self, settings: Settings) -> None:
+        self.metrics.configure(settings)
+        self.access.configure(settings)
+        self.log.configure(settings.log_level)
+
+    def bug(self, error: BaseException, request_id: str) -> None:
+        """A failure we did not foresee: its kind and where it was raised, never its words, which may be a caller's."""
+        place = error.__traceback__
+        while place is not None and place.tb_next is not None:
+            place = place.tb_next
+        where = f"{place.tb_frame.f_code.co_filename.rpartition('/')[2]}:{place.tb_lineno}" if place else ""
+        self.log("error", "bug", request_id=request_id, error=type(error).__name__, where=where)
+
+
+class Worker:
+    """The data plane of one process, led by the supervisor through a channel."""
+
+    def __init__(self, channel: socket.socket, listening: list[socket.socket], slots_path: str, clock: Clock) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._clock = clock
+        self._channel = channel
+        self._listening = listening
+        self._sweeper = Sweeper()
+        self._instance = f"{clock.draw():016x}"
+        self._telemetry = Telemetry(slots_path, clock, self._instance)
+        self._threads = ThreadPoolExecutor(1, "price")
+        self._prices = Prices()
+        self._runtime: Runtime | None = None
+        self._door: Door | None = None
+        self._health: Health | None = None
+        self._clients: list[UpstreamClient] = []  # the last is in use, those before it finish their answers
+        self._servers: list[asyncio.Server] = []
+        self._leaving = asyncio.Event()
+        self._drain_within_s = 0.0
+        self._next_report = 0.0
+        self._expected_tick = 0.0
+
+    async def run(self) -> None:
+        """Serve until told to drain, or until the channel ends."""
+        async with asyncio.TaskGroup() as group:
+            listening = group.create_task(self._listen_to_supervisor(group))
+            self._tick()
+            await self._leaving.wait()
+            await self._drain()
+            listening.cancel()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._telemetry.tracer is not None:
+            self._telemetry.tracer.close()
+        self._telemetry.writer.close()
+        self._telemetry.slots.close()
+
+    # --- what the supervisor says -------------------------------------------------------------------------------------
+
+    async def _listen_to_supervisor(self, group: asyncio.TaskGroup) -> None:
+        unframer = Unframer()
+        self._channel.setblocking(False)
+        while data := await self._loop.sock_recv(self._channel, 1 << 16):
+            for message in unframer.feed(data):
+                if isinstance(message, Configure):
+                    await self._configure(message.settings, group)
+                elif isinstance(message, Drain):
+                    self._drain_within_s = message.within_s
+                    self._leaving.set()
+        self._drain_within_s = self._runtime.settings.drain_s if self._runtime is not None else 0.0
+        self._leaving.set()
+
+    def _say(self, message: Message) -> None:
+        """Tell the supervisor, if he is still there and listens: what he misses he hears again, or needs no more."""
+        with contextlib.suppress(OSError):
+            self._channel.send(frame(message), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+
+    async def _configure(self, settings: Settings, group: asyncio.TaskGroup) -> None:
+        try:
+            runtime, client, health = self._build(settings)
+            if self._door is None:
+                self._door = Door(runtime, self._sweeper)
+                await self._open(self._door, settings)
+        except (OSError, LookupError, ValueError) as error:
+            self._say(Ready(problem=f"{type(error).__name__}: {error}"))
+            return
+        if self._clients:
+            self._clients[-1].close()
+        self._clients.append(client)
+        self._runtime, self._health = runtime, health
+        self._telemetry.configure(settings)
+        self._door.use(runtime)
+        group.create_task(client.warm([origin_of(b.base_urls[0]) for b in settings.backends.values()], WARM_WITHIN_S))
+        group.create_task(self._learn_prices(settings))
+        gc.collect()
+        gc.freeze()
+        self._say(Ready())
+
+    async def _learn_prices(self, settings: Settings) -> None:
+        targets = [target for targets in settings.models.values() for target in targets]
+        if any(target.price is None and target.backend.provider.price_id for target in targets):
+            await self._loop.run_in_executor(self._threads, self._look_up, targets)
+
+    def _look_up(self, targets: list[Target]) -> None:
+        self._prices.look_up(targets)
+
+    def _build(self, settings: Settings) -> tuple[Runtime, UpstreamClient, Health]:
+        health = Health(settings.backends)
+        if self._health is not None:
+            health.inherit(self._health)
+        client = UpstreamClient(settings, self._clock, self._sweeper)
+        runtime = Runtime(
+            settings=settings,
+            instance=self._instance,
+            clock=self._clock,
+            keys=Keys(settings.callers, settings.key_pepper.reveal()),
+            catalogue=Catalogue(settings),
+            attempter=Attempter(client, health, self._clock, settings.pop),
+            settler=Settler(self._prices, self._telemetry.told),
+            faults=self._telemetry,
+            draining=self._leaving.is_set,
+        )
+        return runtime, client, health
+
+    async def _open(self, door: Door, settings: Settings) -> None:
+        """Accept on every socket the supervisor gave; TLS on all but the Unix one, where it is configured."""
+        context = _tls(settings)
+        for sock in self._listening:
+            local = sock.family == socket.AF_UNIX
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            secure = context is not None and not local
+            self._servers.append(
+                await self._loop.create_server(
+                    _factory(door, secure=secure),
+                    sock=sock,
+                    backlog=BACKLOG,
+                    ssl=context if secure else None,
+                    ssl_handshake_timeout=settings.deadlines.tls_s if secure else None,
+                )
+            )
+
+    # --- what time brings ---------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        now = self._loop.time()
+        if self._expected_tick:
+            self._telemetry.metrics.loop_lag.observe(max(0.0, now - self._expected_tick))
+        self._sweeper.sweep(self._clock.monotonic())
+        if now >= self._next_report and self._clients:
+            self._next_report = now + BACKENDS_EVERY
+            self._clients[-1].evict(now)
+            self._clients = [*(c for c in self._clients[:-1] if c.open), self._clients[-1]]
+            self._report()
+        self._expected_tick = now + INTERVAL_S
+        self._loop.call_later(INTERVAL_S, self._tick)
+
+    def _report(self) -> None:
+        assert self._health is not None
+        assert self._runtime is not None
+        rows = self._health.rows()
+        for row in rows:
+            backend = self._runtime.settings.backends.get(row.name)
+            row.idle_connections = self._clients[-1].idle(origin_of(backend.base_urls[0])) if backend else 0
+        self._say(Backends(rows))
+
+    # --- leaving ------------------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Say `Connection: close`, stop accepting, let what runs finish, and break off what doesn't."""
+        door = self._door
+        if door is not None:
+            door.drain()
+            for server in self._servers:
+                server.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._drain_within_s):
+                    await door.done()
+            for client in self._clients:
+                client.break_off(Draining("This gateway is shutting down."))
+            await door.flushed()
+            door.abort()
+        self._say(Drained())
+
+
+def _factory(door: Door, *, secure: bool) -> Callable[[], asyncio.Protocol]:
+    return lambda: door.connection(secure=secure)
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    tls = settings.listen.tls
+    if tls is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    context.load_cert_chain(tls.certificate, tls.key)
+    return context
+
+
+def run_worker(channel_fd: int, listen_fds: list[int], slots_path: str) -> int:
+    """Be a worker: everything it needs is inherited or comes through the channel."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    gc.set_threshold(*GC_THRESHOLDS)
+    channel = socket.socket(fileno=channel_fd)
+    listening = [socket.socket(fileno=fd) for fd in listen_fds]
+
+    async def main() -> None:
+        await Worker(channel, listening, slots_path, RealClock()).run()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main())
+    return 0

@@ -1,0 +1,157 @@
+"""The record of one request: what arrived, what was tried, what came of it. Stages fill it in; settle reads it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+from gateway.errors import GatewayError
+from gateway.features import Usage
+from gateway.settings.shape import Caller, Target
+
+if TYPE_CHECKING:
+    from gateway.wire import Endpoint
+
+
+class Call(Struct):
+    """One request as the front door read it.
+
+    `path` is raw and undecoded; header names are lower case, values trimmed; `address` is the peer's (or a trusted
+    proxy's word for it), "" on a Unix socket. `endpoint` and `caller` are set once the head was accepted.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: dict[bytes, bytes]
+    body: bytes = b""
+    address: str = ""
+    request_id: str = ""
+    endpoint: "Endpoint | None" = None
+    path_model: str = ""
+    caller: Caller | None = None
+    arrived: float = 0.0
+    arrived_wall: float = 0.0
+    secure: bool = False
+
+
+class Attempt(Struct):
+    """One try at one target; times are monotonic seconds, 0.0 where it never came to that."""
+
+    target: Target
+    started: float
+    sent: float = 0.0
+    headers: float = 0.0
+    first_content: float = 0.0
+    ended: float = 0.0
+    status: int = 0
+    outcome: str = ""
+    reused: bool = False
+    dialled_s: float = 0.0
+
+
+class Exchange:
+    """Everything known about one request, from its head to its settlement."""
+
+    __slots__ = (
+        "attempts",
+        "bytes_in",
+        "bytes_out",
+        "call",
+        "changed",
+        "complete",
+        "cost_usd",
+        "ended",
+        "error",
+        "finish",
+        "first_content",
+        "left",
+        "model",
+        "operation",
+        "pieces",
+        "settled",
+        "started",
+        "status",
+        "stream",
+        "target",
+        "usage",
+    )
+
+    def __init__(self, call: Call, started: float) -> None:
+        self.call = call
+        self.started = started
+        self.operation = ""
+        self.model = ""
+        self.stream = False
+        self.attempts: list[Attempt] = []
+        self.target: Target | None = None
+        self.status = 0
+        self.error: GatewayError | None = None
+        self.usage: Usage | None = None
+        self.finish = ""
+        self.changed: tuple[str, ...] = ()
+        self.first_content = 0.0
+        self.ended = 0.0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.pieces = 0
+        self.cost_usd: float | None = None
+        self.complete = False
+        self.left = False
+        self.settled = False
+
+    def upstream_s(self) -> float:
+        """Seconds spent waiting for upstreams' heads (streams) or whole answers, every attempt together."""
+        waited = 0.0
+        for attempt in self.attempts:
+            waited += (attempt.headers or attempt.ended or attempt.started) - (attempt.sent or attempt.started)
+            waited += attempt.dialled_s
+        return waited
+
+    def overhead_s(self, now: float) -> float:
+        """Seconds of our own since the request had arrived whole, up to its answer's first byte or `now`."""
+        first = self.first_content
+        if first and self.attempts:
+            # What an upstream needed between its head and its first content is its own, too.
+            last = self.attempts[-1]
+            return max(0.0, first - self.started - self.upstream_s() - (first - (last.headers or first)))
+        return max(0.0, now - self.started - self.upstream_s())
+
+    @property
+    def outcome(self) -> str:
+        """How it ended, in one word: answered, left, or the error's code."""
+        if self.left:
+            return "left"
+        if self.error is not None:
+            return self.error.reason
+        return "answered"
+
+
+class Reply(Protocol):
+    """Where an answer goes; the front door's side of a request."""
+
+    @property
+    def started(self) -> bool:
+        """Whether the status line has gone out, so that nothing but this answer's rest can follow."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether the caller reads slower than we write."""
+
+    def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        """Write a whole answer."""
+
+    def stream(self, headers: list[tuple[bytes, bytes]], first: bytes) -> None:
+        """Send the head of a streamed answer with its first bytes."""
+
+    def write(self, data: bytes) -> None:
+        """Send more of a streamed answer."""
+
+    def end(self) -> None:
+        """Finish a streamed answer cleanly."""
+
+    def fail(self, frame: bytes) -> None:
+        """Finish a streamed answer that broke: its error frame, then the connection ends."""
+
+    def on_writable(self, resume: Callable[[], None]) -> None:
+        """Call `resume` once the caller has caught up."""

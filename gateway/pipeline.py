@@ -1,0 +1,167 @@
+"""The life of one request, in order. Read this first.
+
+    greet ─► serve: read ─► permit ─► plan ─► attempt ─► stream back
+                                 └─► settle: usage, cost, counters, log line, span (always, once)
+
+`greet` sees the head alone, so that a caller without a key or a place to go is refused before his body is read.
+"""
+
+import asyncio
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from msgspec import Struct
+
+from gateway.clock import Clock
+from gateway.errors import (
+    BadRequest,
+    Bug,
+    CallerError,
+    Forbidden,
+    GatewayError,
+    LoopDetected,
+    NoRoute,
+    UnknownModel,
+    UnsupportedMedia,
+)
+from gateway.exchange import Call, Exchange, Reply
+from gateway.settings.shape import Caller, Settings
+from gateway.stages.attempt import Attempter, total_of
+from gateway.stages.authenticate import Keys
+from gateway.stages.settle import Settler
+from gateway.upstream.catalogue import Catalogue
+from gateway.wire import Wire, load
+
+MOST_HOPS = 4
+
+
+class Faults(Protocol):
+    """Where errors we did not foresee are told, without what the caller sent."""
+
+    def bug(self, error: BaseException, request_id: str) -> None: ...
+
+
+class Runtime(Struct, frozen=True):
+    """Everything a request needs, made from one reading of the configuration; a reload makes another."""
+
+    settings: Settings
+    instance: str
+    clock: Clock
+    keys: Keys
+    catalogue: Catalogue
+    attempter: Attempter
+    settler: Settler
+    faults: Faults
+    draining: Callable[[], bool] = bool
+
+
+class Answering(Reply, Protocol):
+    """A reply that can also say no."""
+
+    def refuse(self, error: GatewayError, body: bytes) -> None: ...
+
+
+def greet(call: Call, runtime: Runtime) -> None:
+    """Accept or refuse a request by its head alone: who calls, and whether he sends what we read."""
+    call.caller = runtime.keys.caller(call.headers, call.arrived_wall)
+    if call.endpoint is not None and call.method == "POST":
+        check_media(call.headers)
+
+
+async def serve(call: Call, runtime: Runtime, reply: Answering) -> None:
+    """One request, start to finish."""
+    assert call.endpoint is not None
+    wire = load(call.endpoint.wire)
+    clock = runtime.clock
+    exchange = Exchange(call, clock.monotonic())
+    exchange.operation = call.endpoint.operation
+    exchange.bytes_in = len(call.body)
+    try:
+        request = wire.read_request(call.body)
+        exchange.model = request.model
+        exchange.stream = request.stream
+        permit(call.caller, request.model)
+        head = onward(call, runtime.instance)
+        plan = runtime.catalogue.places(request.model, exchange.operation, call.endpoint.wire)
+        if not plan:
+            raise unserved(runtime.catalogue, request.model)
+        total = exchange.started + patience(call, total_of(plan))
+        await runtime.attempter.attempt(exchange, request, plan, reply, head, total)
+    except GatewayError as error:
+        refuse(exchange, error, wire, reply)
+    except asyncio.CancelledError:
+        exchange.left = True
+        raise
+    except Exception as error:  # noqa: BLE001  (the one place where a bug of ours becomes an answer)
+        runtime.faults.bug(error, call.request_id)
+        refuse(exchange, Bug("The gateway failed to handle this request."), wire, reply)
+    finally:
+        runtime.settler.settle(exchange, clock.monotonic())
+
+
+def refuse(exchange: Exchange, error: GatewayError, wire: Wire, reply: Answering) -> None:
+    """End a request with an error in its own language, unless its answer has begun: then the stream said it."""
+    exchange.error = error
+    if not reply.started:
+        exchange.status = error.answer_status
+        reply.refuse(error, wire.write_error(error, exchange.call.request_id))
+
+
+def turn_away(call: Call, runtime: Runtime, error: GatewayError) -> None:
+    """Settle a request that was refused by its head; the door has said so to the caller."""
+    now = runtime.clock.monotonic()
+    exchange = Exchange(call, call.arrived or now)
+    exchange.operation = call.endpoint.operation if call.endpoint is not None else "none"
+    exchange.error = error
+    exchange.status = error.answer_status
+    runtime.settler.settle(exchange, now)
+
+
+def check_media(headers: dict[bytes, bytes]) -> None:
+    """JSON in UTF-8, not compressed: nothing else is read here."""
+    content_type = headers.get(b"content-type", b"").lower()
+    kind, _, parameters = content_type.partition(b";")
+    if kind.strip() != b"application/json":
+        raise UnsupportedMedia("The content type must be application/json.")
+    if b"charset" in parameters and b"utf-8" not in parameters and b"utf8" not in parameters:
+        raise UnsupportedMedia("The character set must be UTF-8.")
+    if headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise UnsupportedMedia("Compressed request bodies are not accepted.")
+
+
+def permit(caller: Caller | None, model: str) -> None:
+    """A key with a list of models may call those; whether another one exists is not told."""
+    if caller is not None and caller.models and not any(fnmatchcase(model, glob) for glob in caller.models):
+        raise Forbidden("This API key may not use this model.", param="model")
+
+
+def unserved(catalogue: Catalogue, model: str) -> CallerError | NoRoute:
+    if catalogue.targets(model):
+        return BadRequest("This model does not serve this operation.", code="unsupported_operation", param="model")
+    return UnknownModel("The model does not exist or you do not have access to it.", param="model")
+
+
+def patience(call: Call, most_s: float) -> float:
+    """Seconds the whole request may take: its target's, or less where the caller says so."""
+    asked = call.headers.get(b"x-gateway-timeout-ms")
+    if asked is None:
+        return most_s
+    if not asked.isdigit() or len(asked) > 9 or int(asked) == 0:
+        raise BadRequest("The header 'x-gateway-timeout-ms' must be a positive whole number.", code="invalid_header")
+    return min(most_s, int(asked) / 1000)
+
+
+def onward(call: Call, instance: str) -> bytes:
+    """The header lines an upstream gets because of this request: its id, and where it has been already."""
+    hops = call.headers.get(b"x-gateway-hop", b"").decode("ascii", "replace")
+    if hops:
+        been = [hop.strip() for hop in hops.split(",")]
+        if instance in been or len(been) >= MOST_HOPS:
+            raise LoopDetected("This request has passed through this gateway before.")
+        hops += ","
+    lines = f"x-request-id: {call.request_id}\r\nx-gateway-hop: {hops}{instance}\r\n"
+    beta = call.headers.get(b"openai-beta")
+    if beta is not None and len(beta) <= 512:
+        lines += f"openai-beta: {beta.decode('ascii', 'replace')}\r\n"
+    return lines.encode("ascii")

@@ -1,0 +1,1 @@
+"""The stages of a request, one verb a file."""

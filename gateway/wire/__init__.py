@@ -1,0 +1,80 @@
+"""Languages. Pure: bytes and values in, bytes and values out; no I/O, no clock, no chance.
+
+One file is one language (or one kind of work in it) and ends in `WIRE`; the folder is the registry: `load(name)`
+imports the file of that name. Nothing registers anything.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Protocol, cast
+
+from msgspec import Struct
+
+from gateway.errors import GatewayError, UpstreamError
+from gateway.features import Request, Usage, Whole
+from gateway.wire.dialect import Dialect
+
+
+class Endpoint(Struct, frozen=True):
+    """One operation as callers reach it: its name and the language file that reads it."""
+
+    operation: str
+    wire: str
+
+
+class StreamMeter(Protocol):
+    """Watches a streamed answer on its way through.
+
+    `feed` takes bytes as they came, cut anywhere, and gives what may go to the caller now: nothing until the first
+    content, then everything held and whatever follows. It never raises: `error` says that the answer broke, and bytes
+    given by the same call came before the break. `pieces` counts events with content, about a token each. `done` means
+    that the answer is complete and nothing more is wanted.
+    """
+
+    committed: bool
+    done: bool
+    error: UpstreamError | None
+    usage: Usage | None
+    finish: str
+    pieces: int
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    def finish_up(self) -> bytes:
+        """The bytes that close a stream whose upstream ended; sets `error` where it ended too early."""
+
+    def failure(self, error: GatewayError) -> bytes:
+        """The frame that tells the caller his stream broke."""
+
+
+class Wire(Protocol):
+    """One language, for one request shape."""
+
+    paths: Mapping[str, str]
+
+    def read_request(self, body: bytes) -> Request: ...
+
+    def write_request(
+        self, request: Request, model: str, dialect: Dialect, *, ask_usage: bool
+    ) -> tuple[bytes, list[str]]: ...
+
+    def read_whole(self, content_type: str, body: bytes) -> Whole: ...
+
+    def check_stream(self, content_type: str) -> None: ...
+
+    def meter(self, request: Request, event_bytes: int) -> StreamMeter: ...
+
+    def read_error(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> UpstreamError: ...
+
+    def write_error(self, error: GatewayError, request_id: str) -> bytes: ...
+
+
+_loaded: dict[str, Wire] = {}
+
+
+def load(name: str) -> Wire:
+    """The language of that file name; ModuleNotFoundError where there is none."""
+    wire = _loaded.get(name)
+    if wire is None:
+        wire = _loaded[name] = cast("Wire", import_module(f"gateway.wire.{name}").WIRE)
+    return wire

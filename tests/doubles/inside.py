@@ -1,0 +1,151 @@
+"""The data plane of one worker inside the test's own process: real sockets, no supervisor."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Self
+
+from gateway.clock import Clock, RealClock
+from gateway.errors import Draining
+from gateway.exchange import Exchange
+from gateway.pipeline import Runtime
+from gateway.server.door import Door
+from gateway.settings.shape import (
+    Backend,
+    Caller,
+    Caps,
+    Deadlines,
+    Listen,
+    May,
+    Provider,
+    Secret,
+    Settings,
+    Target,
+    Timeouts,
+)
+from gateway.stages.attempt import Attempter
+from gateway.stages.authenticate import Keys, digest_of
+from gateway.stages.settle import Settler
+from gateway.sweep import Sweeper
+from gateway.upstream.catalogue import Catalogue
+from gateway.upstream.client import UpstreamClient
+from gateway.upstream.health import Health
+from gateway.upstream.prices import Prices
+
+KEY = "sk-gw-test-0123456789abcdef"
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "completions": "/v1/completions",
+    "embeddings": "/v1/embeddings",
+    "moderations": "/v1/moderations",
+}
+PROVIDER = Provider(name="mock", speaks="openai_chat", paths=PATHS)
+CALLER = Caller(name="tester", team="tests", digest=digest_of(KEY.encode(), b""), may=May(plan=True))
+
+
+def backend(name: str, url: str, provider: Provider = PROVIDER, key: str = "") -> Backend:
+    return Backend(name=name, provider=provider, base_urls=(url,), api_key=Secret(key), country="DE", region="eu-central")
+
+
+def settings_for(
+    models: Mapping[str, list[Backend]],
+    *,
+    timeouts: Timeouts | None = None,
+    caps: Caps | None = None,
+    deadlines: Deadlines | None = None,
+    listen: Listen | None = None,
+    callers: tuple[Caller, ...] = (CALLER,),
+) -> Settings:
+    """Settings in which each model is served by these backends, in order."""
+    times = timeouts or Timeouts()
+    return Settings(
+        models={
+            name: tuple(Target(backend=b, model="mock-model", timeouts=times) for b in backends)
+            for name, backends in models.items()
+        },
+        backends={b.name: b for backends in models.values() for b in backends},
+        callers=callers,
+        state="memory",
+        caps=caps or Caps(),
+        deadlines=deadlines or Deadlines(),
+        listen=listen or Listen(),
+    )
+
+
+class Inside:
+    """A gateway on a free port of loopback; `settled` is every exchange that came to its end."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None, *, sweeps: bool = True) -> None:
+        self.settings = settings
+        self.clock: Clock = clock or RealClock()
+        self.sweeper = Sweeper()
+        self.settled: list[Exchange] = []
+        self.bugs: list[BaseException] = []
+        self.port = 0
+        self._sweeps = sweeps
+        self._changed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self.client = UpstreamClient(self.settings, self.clock, self.sweeper)
+        self.health = Health(self.settings.backends)
+        self.runtime = Runtime(
+            settings=self.settings,
+            instance="inside-0001",
+            clock=self.clock,
+            keys=Keys(self.settings.callers, ""),
+            catalogue=Catalogue(self.settings),
+            attempter=Attempter(self.client, self.health, self.clock, self.settings.pop),
+            settler=Settler(Prices(), (self,)),
+            faults=self,
+            draining=lambda: self.door.draining,
+        )
+        self.door = Door(self.runtime, self.sweeper)
+        self.server = await self._loop.create_server(self.door.connection, "127.0.0.1", 0)
+        self.port = self.server.sockets[0].getsockname()[1]
+        self._timer = self._loop.call_soon(self._tick)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self._timer.cancel()
+        self.server.close()
+        self.door.abort()
+        await self.door.done()
+        self.client.close()
+        self.client.break_off(Draining("The test is over."))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def _tick(self) -> None:
+        if self._sweeps:
+            self.sweeper.sweep(self.clock.monotonic())
+        self._timer = self._loop.call_later(0.02, self._tick)
+
+    def settle(self, exchange: Exchange) -> None:
+        self.settled.append(exchange)
+        self._changed.set()
+
+    def bug(self, error: BaseException, request_id: str) -> None:
+        del request_id
+        self.bugs.append(error)
+
+    async def until(self, true: Callable[[list[Exchange]], bool], within_s: float = 10.0) -> None:
+        """Wait for what `true` says of the settled exchanges."""
+        async with asyncio.timeout(within_s):
+            while not true(self.settled):
+                self._changed.clear()
+                await self._changed.wait()
+
+
+async def raw(port: int, data: bytes, within_s: float = 10.0) -> bytes:
+    """Send bytes on a new connection and read until the other side ends it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(data)
+        async with asyncio.timeout(within_s):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
