@@ -94,7 +94,7 @@ class Inside:
             clock=self.clock,
             keys=Keys(self.settings.callers, ""),
             catalogue=Catalogue(self.settings),
-            attempter=Attempter(self.client, self.health, self.clock, self.settings.pop),
+            attempter=Attempter(self.client, self.health, self.clock, self.settings.pop, self.settings.caps.event_bytes),
             settler=Settler(Prices(), (self,)),
             faults=self,
             draining=lambda: self.door.draining,

@@ -1,0 +1,114 @@
+"""The works of the benchmark and what each must reach. A new one is a new row here."""
+
+from typing import Literal
+
+import msgspec
+
+from tests.bench.bodies import JSON_ANSWER, STREAM_ANSWER, Answer, chat_answer, chat_request, stream_events
+from tests.bench.lineup import Upstream
+from tests.bench.loads import Idle, Load, OwnTime, Saturating, Scheduled
+
+_JSON_BYTES = len(chat_answer())
+_STREAM_BYTES = sum(len(event) for event in stream_events())
+
+
+class Goal(msgspec.Struct, frozen=True):
+    """The greatest value of one figure of the gateway's row that is good enough, and the one we would like."""
+
+    figure: str
+    must: float
+    aim: float | None = None
+
+    def reached(self, value: float) -> Literal["aim", "must", "no"]:
+        """The best of the two bounds that `value` keeps."""
+        if self.aim is not None and value <= self.aim:
+            return "aim"
+        return "must" if value <= self.must else "no"
+
+
+class Work(msgspec.Struct, frozen=True):
+    """One kind of traffic: who answers, what is asked, how load is put on, who takes part."""
+
+    name: str
+    upstream: Upstream
+    body: bytes
+    answer: Answer | None  # None: it has no end to be checked
+    answer_bytes: int
+    load: Load
+    goals: tuple[Goal, ...]
+    contenders: tuple[str, ...] = ("nginx", "gateway")
+    once: bool = False
+
+
+_CHAT = chat_request(Upstream.CHAT.model, 400)
+_LONG_CHAT = chat_request(Upstream.CHAT.model, 64 * 1024, turns=16)
+
+WORKS = (
+    Work(
+        name="json_400b",
+        upstream=Upstream.CHAT,
+        body=_CHAT,
+        answer=JSON_ANSWER,
+        answer_bytes=_JSON_BYTES,
+        load=Saturating(connections=32),
+        goals=(Goal("ratio_to_nginx", must=4.5, aim=3.2),),
+    ),
+    Work(
+        name="sse_64_paced",
+        upstream=Upstream.PACED,
+        body=chat_request(Upstream.PACED.model, 460, stream=True),
+        answer=STREAM_ANSWER,
+        answer_bytes=_STREAM_BYTES,
+        load=Scheduled(rate_per_s=50, streams=True),
+        goals=(Goal("ratio_to_nginx", must=2.0, aim=1.5),),
+    ),
+    Work(
+        name="sse_64",
+        upstream=Upstream.BURST,
+        body=chat_request(Upstream.BURST.model, 460, stream=True),
+        answer=STREAM_ANSWER,
+        answer_bytes=_STREAM_BYTES,
+        load=Saturating(connections=16),
+        goals=(Goal("ratio_to_nginx", must=1.5, aim=1.2),),
+    ),
+    Work(
+        name="json_64k",
+        upstream=Upstream.CHAT,
+        body=_LONG_CHAT,
+        answer=JSON_ANSWER,
+        answer_bytes=_JSON_BYTES,
+        load=Saturating(connections=16),
+        goals=(Goal("ratio_to_nginx", must=4.0, aim=3.0),),
+    ),
+    Work(
+        name="lat_500",
+        upstream=Upstream.CHAT,
+        body=_CHAT,
+        answer=JSON_ANSWER,
+        answer_bytes=_JSON_BYTES,
+        load=Scheduled(rate_per_s=500),
+        goals=(Goal("over_nginx_p50_us", must=100), Goal("over_nginx_p99_us", must=1500)),
+        contenders=("direct", "nginx", "gateway"),
+    ),
+    Work(
+        name="own_time_1m",
+        upstream=Upstream.CHAT,
+        body=_CHAT,
+        answer=JSON_ANSWER,
+        answer_bytes=_JSON_BYTES,
+        load=OwnTime(connections=4),
+        goals=(Goal("own_p999_over_p50", must=20, aim=8),),
+        contenders=("gateway",),
+        once=True,
+    ),
+    Work(
+        name="idle_streams",
+        upstream=Upstream.HELD,
+        body=chat_request(Upstream.HELD.model, 460, stream=True),
+        answer=None,
+        answer_bytes=0,
+        load=Idle(),
+        goals=(Goal("kib_per_stream", must=40, aim=20),),
+        once=True,
+    ),
+)
