@@ -4,15 +4,14 @@ Exit codes: 0 fine, 1 found something wrong, 2 wrong usage, 78 configuration unu
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
-from gateway.errors import ConfigUnusable
 from gateway.settings.options import ServeOptions
 
 FOUND_WRONG = 1
 WRONG_USAGE = 2
-UNUSABLE = 78
 MOST_WORKERS = 256
 
 
@@ -20,6 +19,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code; argparse itself ends wrong usage with 2."""
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = _parser(words).parse_args(words)
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our lines has left; at exit Python would flush into the same pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FOUND_WRONG
+    return code
+
+
+def _run(arguments: argparse.Namespace) -> int:
     match arguments.command:
         case "serve":
             return _serve(arguments)
@@ -48,6 +58,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", help="validate the configuration")
     check.add_argument("--config", metavar="FILE", help="gateway.yaml (GATEWAY_CONFIG)")
+    check.add_argument("--dev", action="store_true", help="as `serve --dev` would read it")
     check.add_argument("--schema", action="store_true", help="print the JSON Schema of gateway.yaml")
     check.add_argument("--diff", metavar="OTHER", help="print what changes when OTHER is served instead")
 
@@ -61,6 +72,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     worker = commands.add_parser("worker")
     worker.add_argument("--channel", type=int, required=True, metavar="FD")
     worker.add_argument("--listen", type=int, nargs="+", required=True, metavar="FD")
+    worker.add_argument("--slots", required=True, metavar="FILE")
     return parser
 
 
@@ -87,12 +99,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         control_port=arguments.control_port,
         workers=arguments.workers,
     )
-    try:
-        return run(options)
-    except ConfigUnusable as unusable:
-        for problem in unusable.problems:
-            print(problem, file=sys.stderr)
-        return UNUSABLE
+    return run(options)
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -101,7 +108,7 @@ def _check(arguments: argparse.Namespace) -> int:
     if arguments.schema:
         print(check.schema())
         return 0
-    lines, code = check.check(arguments.config, arguments.diff)
+    lines, code = check.check(arguments.config, arguments.diff, dev=arguments.dev)
     for line in lines:
         print(line)
     return code
@@ -110,4 +117,4 @@ def _check(arguments: argparse.Namespace) -> int:
 def _worker(arguments: argparse.Namespace) -> int:
     from gateway.app import run_worker  # noqa: PLC0415  (a command imports only what it needs)
 
-    return run_worker(arguments.channel, arguments.listen)
+    return run_worker(arguments.channel, arguments.listen, arguments.slots)

@@ -189,7 +189,11 @@ class TrustedProxy(Struct, frozen=True):
 
 
 class Settings(Struct, frozen=True):
-    """Everything one process is told."""
+    """Everything one process is told.
+
+    A key of `models` may be a glob such as `openai/*`; a target's model `*` then means the part its `*` matched.
+    `sources` are the files this was read from, `revision` is a digest of what they said.
+    """
 
     models: dict[str, tuple[Target, ...]]
     backends: dict[str, Backend]
@@ -208,3 +212,4 @@ class Settings(Struct, frozen=True):
     key_pepper: Secret = Secret("")
     dev: bool = False
     sources: tuple[str, ...] = ()
+    revision: str = ""

@@ -1,0 +1,286 @@
+"""One reading of a configuration: every file it names, checked whole, and made into Settings."""
+
+import glob
+import hashlib
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+
+from msgspec import Struct
+
+from gateway.errors import ConfigProblem
+from gateway.settings.backends import BackendReader
+from gateway.settings.callers import callers
+from gateway.settings.catalogue import catalogue_path, read_catalogue
+from gateway.settings.findings import Findings, suggestion
+from gateway.settings.models import CallersFile, GatewayFile, PopsFile
+from gateway.settings.options import VARIABLES, ProcessOptions, ServeOptions
+from gateway.settings.salvage import validated
+from gateway.settings.scalars import Unclear
+from gateway.settings.shape import Caller, Caps, Deadlines, Listen, Secret, Settings, Tls, TrustedProxy
+from gateway.settings.substitution import private_file, substitute
+from gateway.settings.yaml import Document, Place, Value, read, read_file
+
+# What `--dev` serves where there is no file at all.
+DEV_TEXT = b"state: memory\n"
+BUILT_IN = "(built in)"
+
+# Accepted for what comes later; `gateway check` says so.
+WITHOUT_EFFECT = ("decisions", "sinks")
+BACKEND_WITHOUT_EFFECT = ("hardware",)
+# A key left blank is a slip, except where null is a value.
+NULLABLE: frozenset[Place] = frozenset({("listen", "unix"), ("listen", "tls"), ("decisions", "file")})
+SECRET_KEYS = frozenset({"api_key"})
+
+
+class Reading(Struct):
+    """Everything one reading found: the settings where there is no problem, and notes on keys without effect."""
+
+    settings: Settings | None
+    problems: list[ConfigProblem]
+    notes: list[ConfigProblem]
+
+
+class Reader:
+    """Reads one configuration, once."""
+
+    def __init__(self, path: Path | None, environment: Mapping[str, str], options: ServeOptions) -> None:
+        self._path = path
+        self._environment = environment
+        self._options = options
+        self._findings = Findings()
+        self._sources: list[str] = []
+        self._hash = hashlib.sha256()
+
+    def read(self) -> Reading:
+        """Read every file; problems of all of them come back together."""
+        settings = None
+        process = self._process()
+        document = self._document(self._path)
+        if document is not None:
+            file = validated(document, GatewayFile, self._findings)
+            if file is not None:
+                settings = self._settings(document, file, process)
+        problems = self._findings.sorted()
+        return Reading(None if problems else settings, problems, self._findings.notes)
+
+    def _process(self) -> ProcessOptions:
+        if not any(name in self._environment for name in VARIABLES):
+            return ProcessOptions()
+        # pydantic-settings takes a third of a second to import, so only where it has something to read.
+        from gateway.settings.process import read_process  # noqa: PLC0415  (see above)
+
+        found = read_process(self._environment, self._findings)
+        if found.geoip_db:
+            note = ConfigProblem("environment", 1, "GATEWAY_GEOIP_DB", "has no effect in this version", "")
+            self._findings.notes.append(note)
+        return found
+
+    def _document(self, path: Path | None) -> Document | None:
+        """A file with its references replaced; its secrets stay as written until they are needed."""
+        if path is None:
+            document, problems = read(DEV_TEXT, BUILT_IN)
+        else:
+            document, problems = read_file(path)
+            self._sources.append(str(path))
+        for problem in problems:
+            self._findings.add(problem)
+        if document is not None:
+            self._hash.update(document.digest)
+            document.value = self._substituted(document, (), document.value)
+        return document
+
+    def _substituted(self, document: Document, place: Place, value: Value) -> Value:
+        match value:
+            case dict():
+                return {key: self._substituted(document, (*place, key), inner) for key, inner in value.items()}
+            case list():
+                return [self._substituted(document, (*place, at), inner) for at, inner in enumerate(value)]
+            case None if place and place not in NULLABLE:
+                self._wrong(document, place, "is left blank", "write a value, or remove the key")
+            case str() if place and place[-1] not in SECRET_KEYS:
+                try:
+                    return substitute(value, self._environment)
+                except Unclear as unclear:
+                    self._wrong(document, place, unclear.what, unclear.mend)
+            case _:
+                pass
+        return value
+
+    def _settings(self, document: Document, file: GatewayFile, process: ProcessOptions) -> Settings:
+        beside = Path(document.file).parent
+        pops = self._pops(document, file, beside)
+        providers = read_catalogue(catalogue_path(), self._findings)
+        networks = file.private_networks
+        reader = BackendReader(document, self._findings, providers, self._environment, networks)
+        backends = reader.backends(file, pops)
+        pop = self._pop(document, file, process, pops)
+        models = reader.models(file, backends, pop)
+        self._policies(document, file, beside)
+        self._notes(document, file)
+        return Settings(
+            models=models,
+            backends=backends,
+            callers=self._callers(document, file, beside),
+            state=self._state(document, file, process),
+            pop=pop,
+            listen=self._listen(document, file, process, beside),
+            caps=_caps(file),
+            deadlines=_deadlines(file),
+            drain_s=file.drain,
+            trusted_proxies=tuple(TrustedProxy(row.from_, row.address, row.country) for row in file.trusted_proxies),
+            private_networks=networks,
+            workers=self._options.workers or process.workers or 1,
+            log_level=process.log_level or "info",
+            admin_token=Secret(process.admin_token or ""),
+            key_pepper=Secret(process.key_pepper or ""),
+            dev=self._options.dev,
+            sources=(*self._sources, *reader.sources),
+            revision=self._hash.hexdigest()[:12],
+        )
+
+    def _wrong(self, document: Document, place: Place, what: str, mend: str) -> None:
+        self._findings.wrong(document, place, what, mend)
+
+    def _pops(self, document: Document, file: GatewayFile, beside: Path) -> tuple[str, ...]:
+        """The POPs by name: of the file that is named, or of pops.yaml beside the configuration."""
+        path = beside / (file.pops or "pops.yaml")
+        if file.pops is None and not path.is_file():
+            return ()
+        pops = self._document(path)
+        rows = validated(pops, PopsFile, self._findings) if pops is not None else None
+        return tuple(rows.root) if rows is not None else ()
+
+    def _pop(self, document: Document, file: GatewayFile, process: ProcessOptions, pops: tuple[str, ...]) -> str:
+        pop = process.pop or file.pop
+        if pop and pops and pop not in pops:
+            self._wrong(document, ("pop",), f"{pop} isn't a POP", suggestion(pop, pops, "POP"))
+        return pop
+
+    def _state(self, document: Document, file: GatewayFile, process: ProcessOptions) -> str:
+        state = process.state or file.state or ""
+        if not state:
+            if self._options.dev:
+                return "memory"
+            self._wrong(document, ("state",), "must be named", "add state: memory")
+        elif state != "memory":
+            kind = state.partition("://")[0]
+            self._wrong(document, ("state",), f"{kind} is not built yet", "use memory")
+        return state
+
+    def _callers(self, document: Document, file: GatewayFile, beside: Path) -> tuple[Caller, ...]:
+        if file.callers is None:
+            if not self._options.dev:
+                self._wrong(document, ("callers",), "is missing: nobody could call", "add callers: callers.yaml")
+            return ()
+        callers_document = self._document(beside / file.callers)
+        if callers_document is None:
+            return ()
+        found = validated(callers_document, CallersFile, self._findings)
+        if found is None:
+            return ()
+        written = any(place[0] == "keys" and len(place) == 2 for place in callers_document.lines if place)
+        if not written and not self._options.dev:
+            self._wrong(callers_document, ("keys",), "names no key: nobody could call", "add one")
+        return callers(callers_document, found, self._findings)
+
+    def _policies(self, document: Document, file: GatewayFile, beside: Path) -> None:
+        for at, pattern in enumerate(file.policies):
+            # Path.glob knows neither `..` nor an absolute pattern.
+            matches = sorted(glob.glob(str(beside / pattern), recursive=True))  # noqa: PTH207  (see above)
+            if matches:
+                what = f"{matches[0]} is a policy, and policies come with a later version"
+                self._wrong(document, ("policies", at), what, "remove the file or this line")
+
+    def _notes(self, document: Document, file: GatewayFile) -> None:
+        places: list[Place] = [(key,) for key in WITHOUT_EFFECT if key in file.model_fields_set]
+        for name, row in file.backends.items():
+            places += [("backends", name, key) for key in BACKEND_WITHOUT_EFFECT if key in row.model_fields_set]
+            if not isinstance(row.carbon_g_per_kwh, float):
+                places.append(("backends", name, "carbon_g_per_kwh"))
+        for name, targets in file.models.items():
+            # One of 0 has its effect: such a target is left out.
+            places += [("models", name, at, "weight") for at, row in enumerate(targets) if row.weight not in {0, 1}]
+        for at, proxy in enumerate(file.trusted_proxies):
+            is_name = "/" not in proxy.from_
+            places += [("trusted_proxies", at, key) for key in ("address", "country") if getattr(proxy, key)]
+            places += [("trusted_proxies", at, "from")] if is_name else []
+        for place in places:
+            self._findings.note(document, place, "has no effect in this version")
+
+    def _listen(self, document: Document, file: GatewayFile, process: ProcessOptions, beside: Path) -> Listen:
+        row, options, default = file.listen, self._options, Listen()
+        host = options.host or process.host or row.host or default.host
+        control_host = process.control_host or row.control_host or default.control_host
+        listen = Listen(
+            host=host,
+            port=_first(options.port, process.port, row.port, default.port),
+            unix=row.unix,
+            tls=self._tls(document, file, beside),
+            names=tuple(name.lower() for name in row.names),
+            control_host=control_host,
+            control_port=_first(options.control_port, process.control_port, row.control_port, default.control_port),
+        )
+        if listen.port == listen.control_port != 0 and listen.host == listen.control_host:
+            self._wrong(document, ("listen", "control_port"), f"{listen.port} is the callers' port too", "take another")
+        if options.dev:
+            for key, name in (("host", host), ("control_host", control_host)):
+                if not is_loopback(name):
+                    self._wrong(document, ("listen", key), f"{name} isn't loopback, and --dev is", "use 127.0.0.1")
+        return listen
+
+    def _tls(self, document: Document, file: GatewayFile, beside: Path) -> Tls | None:
+        row = file.listen.tls
+        if row is None:
+            return None
+        certificate, key = beside / row.cert, beside / row.key
+        if not certificate.is_file():
+            self._wrong(document, ("listen", "tls", "cert"), f"{certificate} isn't a file", "name the certificate's")
+        try:
+            private_file(key)
+        except Unclear as unclear:
+            self._wrong(document, ("listen", "tls", "key"), unclear.what, unclear.mend)
+        self._sources += [str(certificate), str(key)]
+        return Tls(str(certificate), str(key))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a host."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _first(*numbers: int | None) -> int:
+    return next(number for number in numbers if number is not None)
+
+
+def _caps(file: GatewayFile) -> Caps:
+    row, default = file.caps, Caps()
+    return Caps(
+        header_bytes=row.headers or default.header_bytes,
+        header_fields=row.header_fields or default.header_fields,
+        header_field_bytes=row.header or default.header_field_bytes,
+        uri_bytes=row.uri or default.uri_bytes,
+        json_bytes=row.json_ or default.json_bytes,
+        files_bytes=row.files or default.files_bytes,
+        answer_bytes=row.answer or default.answer_bytes,
+        event_bytes=row.event or default.event_bytes,
+        connections=row.connections or default.connections,
+        per_address=row.per_address or default.per_address,
+    )
+
+
+def _deadlines(file: GatewayFile) -> Deadlines:
+    row, default = file.deadlines, Deadlines()
+    return Deadlines(
+        headers_s=row.headers or default.headers_s,
+        body_s=row.body or default.body_s,
+        body_most_s=row.body_most or default.body_most_s,
+        idle_s=row.idle or default.idle_s,
+        write_stall_s=row.write_stall or default.write_stall_s,
+        tls_s=row.tls or default.tls_s,
+    )

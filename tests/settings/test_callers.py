@@ -1,0 +1,103 @@
+import pytest
+
+from gateway.settings.shape import Caller, May
+from tests.settings.conftest import HASH, Tree
+
+CONFIG = "state: memory\ncallers: callers.yaml\n"
+OTHER = "cd" * 32
+
+
+def said(tree: Tree, callers: str) -> list[str]:
+    tree.write("callers.yaml", callers)
+    return tree.said(CONFIG)
+
+
+def callers(tree: Tree, text: str) -> tuple[Caller, ...]:
+    tree.write("callers.yaml", text)
+    return tree.settings(CONFIG).callers
+
+
+def test_a_key_is_its_teams_models_and_its_own_rights(tree: Tree) -> None:
+    text = f"""\
+teams:
+  clinic: {{models: ["llama-*", gpt-4o]}}
+keys:
+  web:
+    team: clinic
+    hash: "{HASH}"
+    expires: "2027-01-01"
+    may: {{policies: [cheap], priority: high, plan: true, byok: [anthropic]}}
+"""
+    assert callers(tree, text) == (
+        Caller(
+            name="web",
+            team="clinic",
+            digest=bytes.fromhex(HASH),
+            models=("llama-*", "gpt-4o"),
+            expires_at=1798761600.0,
+            may=May(("cheap",), "high", plan=True, byok=("anthropic",)),
+        ),
+    )
+
+
+def test_a_key_may_steer_nothing_and_call_every_model_unless_said(tree: Tree) -> None:
+    (caller,) = callers(tree, f'teams: {{a: {{}}}}\nkeys: {{k: {{team: a, hash: "{HASH}"}}}}\n')
+    assert (caller.may, caller.models, caller.expires_at) == (May(), (), None)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            f'teams: {{clinic: {{}}}}\nkeys: {{k: {{team: clinics, hash: "{HASH}"}}}}\n',
+            "callers.yaml:2: keys.k.team: clinics isn't a team; did you mean clinic?",
+        ),
+        (
+            f'keys: {{k: {{team: a, hash: "{HASH}"}}}}\n',
+            "callers.yaml:1: keys.k.team: a isn't a team; there is no team",
+        ),
+        (
+            f'teams: {{a: {{}}}}\nkeys:\n  k: {{team: a, hash: "{HASH}"}}\n  l: {{team: a, hash: "{HASH.upper()}"}}\n',
+            "callers.yaml:4: keys.l.hash: is the hash of k too; make a key of its own",
+        ),
+        ("teams: {a: {}}\nkeys: {}\n", "callers.yaml:2: keys: names no key: nobody could call; add one"),
+        ("[]", "callers.yaml:1: file: must be a mapping, not a list"),
+        ("teams: {a: {models: []}}\n" + f'keys: {{k: {{team: a, hash: "{HASH}"}}}}\n', None),
+        (f'teams: {{a: {{}}}}\nkeys: {{k: {{team: a, hash: "{HASH}", may: {{plan: yes}}}}}}\n', None),
+    ],
+)
+def test_a_wrong_key_is_one_line_with_its_mend(tree: Tree, text: str, line: str | None) -> None:
+    found = said(tree, text)
+    assert len(found) == 1
+    if line is not None:
+        assert found == [line]
+
+
+@pytest.mark.parametrize(
+    "row",
+    ["jurisdictions: [EU]", "providers: {not: [deepseek]}", "limits: {concurrency: 5}", "budget: {usd_per_day: 5}"],
+)
+def test_what_protects_and_is_not_enforced_yet_is_refused(tree: Tree, row: str) -> None:
+    text = f'teams: {{a: {{{row}}}}}\nkeys: {{k: {{team: a, hash: "{OTHER}"}}}}\n'
+    key = row.partition(":")[0]
+    assert said(tree, text) == [
+        f"callers.yaml:1: teams.a.{key}: is not enforced by this version; leave it out until it is"
+    ]
+
+
+def test_what_only_describes_and_has_no_effect_yet_is_noted(tree: Tree) -> None:
+    text = f"""\
+teams:
+  a: {{organisation: acme, home: eu, tags: {{data: personal}}, priority: high}}
+keys: {{k: {{team: a, hash: "{HASH}"}}}}
+"""
+    tree.write("callers.yaml", text)
+    notes = [str(note) for note in tree.reading(CONFIG).notes]
+    assert len(notes) == 4
+    assert all(note.endswith("has no effect in this version") for note in notes)
+
+
+@pytest.mark.parametrize("limit", ["-1", '"100/min "', "1.5", "010"])
+def test_a_limit_that_is_no_number_is_refused(tree: Tree, limit: str) -> None:
+    text = f'teams: {{a: {{limits: {{concurrency: {limit}}}}}}}\nkeys: {{k: {{team: a, hash: "{HASH}"}}}}\n'
+    assert any(line.startswith("callers.yaml:1: teams.a.limits.concurrency: ") for line in said(tree, text))
