@@ -38,7 +38,7 @@ def _run(arguments: argparse.Namespace) -> int:
         case "worker":
             return _worker(arguments)
         case "mock":
-            from gateway.mock import cli_mock  # noqa: PLC0415  (a command imports only what it needs)
+            from gateway.mock import cli_mock
 
             return cli_mock.run(arguments)
     return WRONG_USAGE
@@ -64,7 +64,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
     mock = commands.add_parser("mock", help="run a stand-in model server")
     if words and words[0] == "mock":
-        from gateway.mock import cli_mock  # noqa: PLC0415  (a command imports only what it needs)
+        from gateway.mock import cli_mock
 
         cli_mock.add_arguments(mock)
 
@@ -89,7 +89,7 @@ def _workers(text: str) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from gateway.supervisor import run  # noqa: PLC0415  (a command imports only what it needs)
+    from gateway.supervisor import run
 
     options = ServeOptions(
         config=arguments.config,
@@ -103,7 +103,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from gateway.settings import check  # noqa: PLC0415  (a command imports only what it needs)
+    from gateway.settings import check
 
     if arguments.schema:
         print(check.schema())
@@ -115,6 +115,6 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _worker(arguments: argparse.Namespace) -> int:
-    from gateway.app import run_worker  # noqa: PLC0415  (a command imports only what it needs)
+    from gateway.app import run_worker
 
     return run_worker(arguments.channel, arguments.listen, arguments.slots)
