@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import signal
 import socket
-import ssl
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
@@ -17,13 +16,14 @@ from gateway.clock import Clock, RealClock
 from gateway.errors import Draining
 from gateway.pipeline import Runtime
 from gateway.server.door import Door
+from gateway.server.listen import listen, tls_context
 from gateway.settings.environment import otel
 from gateway.settings.shape import Settings, Target
 from gateway.stages.attempt import Attempter
 from gateway.stages.authenticate import Keys
 from gateway.stages.settle import Settler, Telling
 from gateway.sweep import INTERVAL_S, Sweeper
-from gateway.telemetry.log import AccessLog, Log
+from gateway.telemetry.log import AccessLog, Adopted, Log
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.slots import SlotWriter
 from gateway.telemetry.trace import open_tracer
@@ -36,8 +36,6 @@ from gateway.upstream.prices import Prices
 
 BACKENDS_EVERY = 0.25
 WARM_WITHIN_S = 2.0
-BACKLOG = 4096
-SEND_BUFFER_BYTES = 256 * 1024
 # Collections of the young generation cost a pause each; requests free themselves, so they are rare and late.
 GC_THRESHOLDS = (50_000, 20, 50)
 
@@ -50,6 +48,7 @@ class Telemetry:
         self.metrics = Metrics(self.slots)
         self.writer = LogWriter(sys.stdout.fileno(), self.metrics.log_lines_dropped, clock=clock)
         self.log = Log(self.writer, clock)
+        logging.getLogger().addHandler(Adopted(self.log))
         self.access = AccessLog(self.writer)
         self.tracer = open_tracer(otel(), instance)
 
@@ -169,7 +168,7 @@ class Worker:
             clock=self._clock,
             keys=Keys(settings.callers, settings.key_pepper.reveal()),
             catalogue=Catalogue(settings),
-            attempter=Attempter(client, health, self._clock, settings.pop),
+            attempter=Attempter(client, health, self._clock, settings.pop, settings.caps.event_bytes),
             settler=Settler(self._prices, self._telemetry.told),
             faults=self._telemetry,
             draining=self._leaving.is_set,
@@ -178,20 +177,9 @@ class Worker:
 
     async def _open(self, door: Door, settings: Settings) -> None:
         """Accept on every socket the supervisor gave; TLS on all but the Unix one, where it is configured."""
-        context = _tls(settings)
+        context = tls_context(settings.listen.tls) if settings.listen.tls is not None else None
         for sock in self._listening:
-            local = sock.family == socket.AF_UNIX
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-            secure = context is not None and not local
-            self._servers.append(
-                await self._loop.create_server(
-                    _factory(door, secure=secure),
-                    sock=sock,
-                    backlog=BACKLOG,
-                    ssl=context if secure else None,
-                    ssl_handshake_timeout=settings.deadlines.tls_s if secure else None,
-                )
-            )
+            self._servers.append(await listen(door, sock, context))
 
     # --- what time brings ---------------------------------------------------------------------------------------------
 
@@ -234,21 +222,6 @@ class Worker:
             await door.flushed()
             door.abort()
         self._say(Drained())
-
-
-def _factory(door: Door, *, secure: bool) -> Callable[[], asyncio.Protocol]:
-    return lambda: door.connection(secure=secure)
-
-
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    tls = settings.listen.tls
-    if tls is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(tls.certificate, tls.key)
-    return context
 
 
 def run_worker(channel_fd: int, listen_fds: list[int], slots_path: str) -> int:

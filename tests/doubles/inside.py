@@ -9,6 +9,7 @@ from gateway.errors import Draining
 from gateway.exchange import Exchange
 from gateway.pipeline import Runtime
 from gateway.server.door import Door
+from gateway.settings.keys import digest_of
 from gateway.settings.shape import (
     Backend,
     Caller,
@@ -23,7 +24,7 @@ from gateway.settings.shape import (
     Timeouts,
 )
 from gateway.stages.attempt import Attempter
-from gateway.stages.authenticate import Keys, digest_of
+from gateway.stages.authenticate import Keys
 from gateway.stages.settle import Settler
 from gateway.sweep import Sweeper
 from gateway.upstream.catalogue import Catalogue
@@ -39,7 +40,7 @@ PATHS = {
     "moderations": "/v1/moderations",
 }
 PROVIDER = Provider(name="mock", speaks="openai_chat", paths=PATHS)
-CALLER = Caller(name="tester", team="tests", digest=digest_of(KEY.encode(), b""), may=May(plan=True))
+CALLER = Caller(name="tester", team="tests", digest=digest_of(KEY, ""), may=May(plan=True))
 
 
 def backend(name: str, url: str, provider: Provider = PROVIDER, key: str = "") -> Backend:

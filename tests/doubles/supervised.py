@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -35,6 +35,49 @@ class Answer(Struct):
     def json(self) -> dict[str, object]:
         read: dict[str, object] = orjson.loads(self.body)
         return read
+
+
+class Held:
+    """A request that a worker has begun to answer and will not finish before somebody asks it for /release."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def begin(cls, port: int) -> Self:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /hold HTTP/1.1\r\n\r\n")
+        async with asyncio.timeout(CEILING_S):
+            await reader.readuntil(b"\r\n\r\n")
+        return cls(reader, writer)
+
+    @property
+    def over(self) -> bool:
+        return self._reader.at_eof()
+
+    async def rest(self) -> dict[str, object]:
+        """What came when it was released. ConnectionResetError where it was broken off."""
+        try:
+            async with asyncio.timeout(CEILING_S):
+                body = await self._reader.read()
+        finally:
+            self._writer.close()
+        if not body:
+            raise ConnectionResetError("broken off")
+        read: dict[str, object] = orjson.loads(body)
+        return read
+
+
+async def refused(port: int) -> None:
+    """Returns when nobody takes connections on this port any more."""
+    async with asyncio.timeout(CEILING_S):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionError:
+                return
+            writer.close()
 
 
 def configuration(folder: Path, pop: str = "one", more: str = "") -> Path:
@@ -123,6 +166,16 @@ class Gateway:
         assert len(found()) >= times, f"it ended without saying {event!r}: {self.events} {await self.complaint()}"
         return found()[times - 1]
 
+    async def shows(self, title: str) -> str:
+        """What its banner says under this title, once it is there."""
+
+        def found() -> list[str]:
+            return [line.strip().removeprefix(title).strip() for line in self.text if line.strip().startswith(title)]
+
+        async with asyncio.timeout(CEILING_S), self._spoke:
+            await self._spoke.wait_for(lambda: found() or self._ended)
+        return found()[0]
+
     async def complaint(self) -> str:
         """What it wrote on stderr until it ended."""
         assert self.process.stderr is not None
@@ -135,27 +188,32 @@ class Gateway:
             await self._reading
             return await self.process.wait()
 
-    def beside(self, work: Coroutine[None, None, Answer]) -> asyncio.Task[Answer]:
-        """A request that runs while the test goes on."""
-        return asyncio.get_running_loop().create_task(work)
-
     def told(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
     async def get(self, path: str = "/", *, control: bool = False, token: str = "") -> Answer:
         """A GET on a connection of its own. ConnectionError where it is refused or broken."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.control_port if control else self.port)
+        return await self._exchange(f"GET {path}", self.control_port if control else self.port, token, "")
+
+    async def post(self, path: str, body: str, key: str) -> Answer:
+        """JSON sent to the callers' port."""
+        return await self._exchange(f"POST {path}", self.port, key, body)
+
+    async def _exchange(self, asked: str, port: int, token: str, body: str) -> Answer:
+        lines = [f"{asked} HTTP/1.1", "host: gateway", "connection: close"]
+        lines += [f"authorization: Bearer {token}"] if token else []
+        lines += [f"content-length: {len(body)}", "content-type: application/json"] if body else []
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
-            auth = f"authorization: Bearer {token}\r\n" if token else ""
-            writer.write(f"GET {path} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n{auth}\r\n".encode())
+            writer.write("\r\n".join([*lines, "", body]).encode())
             async with asyncio.timeout(CEILING_S):
                 answer = await reader.read()
         finally:
             writer.close()
         if not answer:
             raise ConnectionResetError("no answer")
-        head, _, body = answer.partition(b"\r\n\r\n")
-        return Answer(int(head.split(b" ")[1]), body)
+        head, _, content = answer.partition(b"\r\n\r\n")
+        return Answer(int(head.split(b" ")[1]), content)
 
     async def until(self, path: str, status: int) -> Answer:
         """The control port's answer once it has this status."""

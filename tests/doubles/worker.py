@@ -2,10 +2,9 @@
 counts in its slots, drains and leaves. What it answers is its process id, under the settings it was told.
 
     GET /            {"pid": …, "pop": …}
-    GET /hold        the same, once a connection to /release came
-    any header       is counted as a request in its slots
+    GET /hold        the head at once, the rest when somebody asks this worker for /release
 
-A configuration whose `pop` is `refused` it refuses; at `fatal` it dies.
+Every request is counted in its slots. A configuration whose `pop` is `refused` it refuses; at `fatal` it dies.
 """
 
 import argparse
@@ -84,10 +83,10 @@ class Worker:
             self.requests.add(1.0)
             if head.startswith(b"GET /release"):
                 self.released.set()
+            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")
             if head.startswith(b"GET /hold"):
                 await self.released.wait()
-            body = orjson.dumps({"pid": os.getpid(), "pop": self.pop})
-            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+            writer.write(orjson.dumps({"pid": os.getpid(), "pop": self.pop}))
             await writer.drain()
         except (OSError, asyncio.IncompleteReadError):
             pass

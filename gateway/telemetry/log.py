@@ -1,0 +1,204 @@
+"""One JSON line a request, and a line for each rare event.
+
+A request's line holds the fields of `settle` and `_Who`, nothing else: no bodies, no keys, no headers, no query. Names
+are the configured ones and endings our own words, so nothing a caller or an upstream invents is written down; what text
+there is, is JSON-escaped. Lines are encoded on the loop: a thread that encoded would hold the interpreter lock for as
+long, at a moment the loop did not choose.
+"""
+
+import logging
+import time
+from typing import Protocol, get_args
+
+from msgspec import Struct
+from msgspec.json import Encoder
+
+from gateway.clock import Clock
+from gateway.errors import Bug, CallerError, GatewayError, UpstreamRefused
+from gateway.exchange import Attempt, Exchange
+from gateway.features import Usage
+from gateway.settings.shape import Settings
+from gateway.telemetry import derived
+from gateway.telemetry.writer import Field, Level, encode_event
+
+LEVELS: tuple[Level, ...] = get_args(Level)
+_INFO = 1
+
+
+class Lines(Protocol):
+    """Where lines go: the writer's queue."""
+
+    def put(self, line: bytes) -> None: ...
+
+
+class Log:
+    """Rare events, in the same lines and through the same queue as the requests."""
+
+    def __init__(self, writer: Lines, clock: Clock, level: str = "info", **always: Field) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._always = always
+        self.configure(level)
+
+    def configure(self, level: str) -> None:
+        """Say only what is at least this urgent from now on. ValueError on a level nobody knows."""
+        self._least = rank(level)
+
+    def __call__(self, level: Level, event: str, **fields: Field) -> None:
+        if rank(level) >= self._least:
+            self._writer.put(encode_event(self._clock.wall(), level, event, {**self._always, **fields}))
+
+
+class _Who(Struct, omit_defaults=True):
+    """The fields of a line that many requests share: encoded once for all of them."""
+
+    level: Level
+    event: str
+    status: int
+    outcome: str
+    key: str = ""
+    team: str = ""
+    operation: str = ""
+    model: str = ""
+    backend: str = ""
+    region: str = ""
+    stream: bool = False
+
+
+# Key, backend, operation, model, stream, status, outcome.
+_Key = tuple[str, str, str, str, bool, int, str]
+_encode = Encoder().encode
+_NOTHING_USED = Usage()
+_MOST_KEPT = 4096
+
+
+class AccessLog:
+    """A line for each settled request. Call `configure` before the first one and at each reload."""
+
+    def __init__(self, writer: Lines) -> None:
+        self._put = writer.put
+        self._models = derived.Models()
+        self._least = _INFO
+        self._kept: dict[_Key, bytes] = {}
+        self._tries: dict[tuple[str, str], bytes] = {}
+        self._second = -1
+        self._day = b""
+
+    def configure(self, settings: Settings) -> None:
+        """Take over the level and the model names that may be written. ValueError on a level nobody knows."""
+        self._least = rank(settings.log_level)
+        self._models = derived.Models(frozenset(settings.models))
+        self._kept.clear()
+
+    def settle(self, exchange: Exchange) -> None:
+        """Queue the line of one finished request, where the level wants it."""
+        if self._least > _INFO and rank(_urgency(exchange.error)) < self._least:
+            return
+        call = exchange.call
+        ended = exchange.ended
+        wall = call.arrived_wall + ended - call.arrived
+        second = int(wall)
+        if second != self._second:
+            self._second = second
+            self._day = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+        # Formatted by hand, since it is a third of the time of an encoder; what isn't a number is one of our own words
+        # (a request id is checked at the door), or was encoded when it was first seen. Times are whole microseconds.
+        usage = exchange.usage or _NOTHING_USED
+        attempts = exchange.attempts
+        line = (
+            b'{"time":"%b.%03dZ",%b"request_id":"%b","total_us":%d,"overhead_us":%d,"bytes_in":%d,"bytes_out":%d,'
+            b'"input_tokens":%d,"output_tokens":%d,"attempts":[%b]'
+        ) % (
+            self._day,
+            (wall - second) * 1e3,
+            self._who(exchange),
+            call.request_id.encode(),
+            (ended - exchange.started) * 1e6,
+            exchange.own_s * 1e6,
+            exchange.bytes_in,
+            exchange.bytes_out,
+            usage.input_tokens,
+            usage.output_tokens,
+            self._try(attempts[0], ended) if len(attempts) == 1 else b",".join([self._try(a, ended) for a in attempts]),
+        )
+        if usage.cached_tokens or usage.reasoning_tokens:
+            line += b',"cached_tokens":%d,"reasoning_tokens":%d' % (usage.cached_tokens, usage.reasoning_tokens)
+        if exchange.cost_usd is not None:
+            line += b',"cost_usd":%.9f' % exchange.cost_usd
+        if exchange.stream:
+            line += b',"ttft_us":%d,"tpot_us":%d' % (
+                derived.first_token_s(exchange) * 1e6,
+                derived.per_token_s(exchange) * 1e6,
+            )
+        self._put(line + b"}\n")
+
+    def _try(self, attempt: Attempt, ended: float) -> bytes:
+        key = (attempt.target.backend.name, attempt.outcome)
+        start = self._tries.get(key)
+        if start is None:
+            start = b'{"backend":%b,"outcome":"%b","us":' % (_encode(key[0]), derived.word(key[1]).encode())
+            if len(self._tries) < _MOST_KEPT:
+                self._tries[key] = start
+        return b"%b%d}" % (start, ((attempt.ended or ended) - attempt.started) * 1e6)
+
+    def _who(self, exchange: Exchange) -> bytes:
+        """The shared fields as JSON, with a comma behind them."""
+        caller = exchange.call.caller
+        target = exchange.target
+        outcome = derived.outcome(exchange)
+        key = (
+            "" if caller is None else caller.name,
+            "" if target is None else target.backend.name,
+            exchange.operation,
+            exchange.model,
+            exchange.stream,
+            exchange.status,
+            outcome,
+        )
+        known = self._kept.get(key)
+        if known is not None:
+            return known
+        who = _Who(_urgency(exchange.error), "request", exchange.status, outcome)
+        if caller is not None:
+            who.key, who.team = caller.name, caller.team
+        who.operation, who.stream = exchange.operation, exchange.stream
+        if target is None:
+            who.model = self._models.label(exchange.model)
+        else:
+            who.model, who.backend, who.region = exchange.model, target.backend.name, target.backend.region
+        encoded = _encode(who)[1:-1] + b","
+        # A caller may ask for any name, of any length: what he asked for isn't kept beyond this.
+        if len(self._kept) < _MOST_KEPT and len(exchange.model) <= derived.LONGEST:
+            self._kept[key] = encoded
+        return encoded
+
+
+def rank(level: str) -> int:
+    """How urgent a level is. ValueError on one nobody knows."""
+    for at, known in enumerate(LEVELS):
+        if known == level:
+            return at
+    raise ValueError(f"log level {level!r} is none of {', '.join(LEVELS)}")
+
+
+def _urgency(error: GatewayError | None) -> Level:
+    if error is None or isinstance(error, CallerError | UpstreamRefused):
+        return "info"
+    return "error" if isinstance(error, Bug) else "warning"
+
+
+class Adopted(logging.Handler):
+    """Warnings of libraries (asyncio, OpenTelemetry) as our own lines.
+
+    Only the logger, the first line of the unformatted message and the exception's type: asyncio's further lines, and
+    arguments, may hold what a caller sent.
+    """
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+        level: Level = "error" if record.levelno >= logging.ERROR else "warning"
+        self._log(level, "library", logger=record.name, message=str(record.msg).partition("\n")[0][:200], error=error)
