@@ -1,0 +1,59 @@
+# Everything starts here, on a machine with Python 3.11 or newer and nothing else: `make run`, `make test`.
+# PYTHON=… names another Python; ARGS=… goes on to the command behind run, test, test-real and bench.
+PYTHON ?= python3
+export PYTHON
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev setup-real run test check coverage test-real bench image lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: ## install what the gateway runs on into .venv, by hash; at once when it is there
+	@deploy/install .venv runtime build --project
+
+setup-dev: ## the same with what tests and checks need
+	@deploy/install .venv dev build --project
+
+setup-real: setup-dev tests/real/node/node_modules/.package-lock.json ## what make test-real runs against, each in an environment of its own
+	@deploy/install .venv-real real
+	@deploy/install .venv-mocks mocks
+
+tests/real/node/node_modules/.package-lock.json: tests/real/node/package-lock.json
+	@echo "install: Node packages into tests/real/node"
+	@npm --prefix tests/real/node ci --loglevel=error
+	@touch $@
+
+run: setup ## a gateway to try: three stand-in models, a key, a curl to copy
+	@exec .venv/bin/gateway serve --dev $(ARGS)
+
+test: setup-dev ## every test that needs nothing from outside, then every check
+	.venv/bin/python -m pytest -m "not real" $(ARGS)
+	@tests/check
+
+check: setup-dev ## format, lint, types, floors, configuration
+	@tests/check
+
+coverage: setup-dev ## branches that no test takes: none in the pure rooms, at most one in twenty elsewhere
+	.venv/bin/python -m pytest -m "not real" --cov --cov-report= $(ARGS)
+	.venv/bin/python -m coverage report --include='gateway/wire/*,gateway/routing/*,gateway/errors.py' --fail-under=100
+	.venv/bin/python -m coverage report --skip-covered --fail-under=95
+
+test-real: setup-real ## real models, and clients and stand-ins that others wrote
+	.venv/bin/python -m pytest -m real tests/real $(ARGS)
+
+bench: setup-dev ## the benchmarks: needs nginx and wrk; prints a table, asserts nothing
+	.venv/bin/python -m tests.bench.run $(ARGS)
+
+image: ## build the container image without a container engine, start it, chat with it (root)
+	@deploy/image/base
+	@deploy/image/build
+	@deploy/image/smoke
+
+lock: ## write every lock anew
+	@deploy/lock $(ARGS)
+
+clean: ## remove what make made
+	rm -rf .venv .venv-* build dist tests/real/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache .grimp_cache .coverage
