@@ -14,7 +14,7 @@ async function stream(model, prompt, progress) {
   const { data, response } = await client.chat.completions
     .create({ model, messages: messages(prompt), max_tokens: TOKENS, stream: true, ...WHOLE_LENGTH })
     .withResponse();
-  progress.backend = response.headers.get("x-gateway-backend");
+  progress.answered(response.headers);
   let finish = null;
   for await (const chunk of data) {
     for (const choice of chunk.choices) {
@@ -32,7 +32,7 @@ async function chat(model, prompt, progress) {
   const { data, response } = await client.chat.completions
     .create({ model, messages: messages(prompt), max_tokens: TOKENS, ...WHOLE_LENGTH })
     .withResponse();
-  progress.backend = response.headers.get("x-gateway-backend");
+  progress.answered(response.headers);
   return Boolean(data.choices[0].message.content && data.choices[0].finish_reason);
 }
 
@@ -40,13 +40,13 @@ async function completion(model, prompt, progress) {
   const { data, response } = await client.completions
     .create({ model, prompt, max_tokens: TOKENS, ...WHOLE_LENGTH })
     .withResponse();
-  progress.backend = response.headers.get("x-gateway-backend");
+  progress.answered(response.headers);
   return Boolean(data.choices[0].text && data.choices[0].finish_reason);
 }
 
 async function embeddings(model, prompt, progress) {
   const { data, response } = await client.embeddings.create({ model, input: [prompt, "another"] }).withResponse();
-  progress.backend = response.headers.get("x-gateway-backend");
+  progress.answered(response.headers);
   return data.data.length === 2 && data.data.every((one) => one.embedding.length > 0);
 }
 
@@ -54,13 +54,19 @@ const CALLS = { stream, chat, completion, embeddings };
 
 // `begun` is called at the first content of a stream.
 export async function call(kind, model, prompt, begun = () => {}) {
-  const progress = { pieces: 0, backend: "", begun };
+  const progress = { pieces: 0, backend: "", request_id: "", begun };
+  progress.answered = (headers) => {
+    progress.backend = headers.get("x-gateway-backend") ?? "";
+    progress.request_id = headers.get("x-request-id");
+  };
   const ending = { client: "node", kind, outcome: "whole", error: "" };
   try {
     ending.outcome = (await CALLS[kind](model, prompt, progress)) ? "whole" : "silent";
   } catch (error) {
+    if (error.headers) progress.answered(error.headers);
     ending.outcome = progress.pieces ? "broken" : "failed";
     ending.error = String(error.code ?? error.error?.code ?? error.constructor.name);
   }
-  return { ...ending, backend: progress.backend, pieces: progress.pieces };
+  const { pieces, backend, request_id } = progress;
+  return { ...ending, pieces, backend, request_id };
 }

@@ -1,0 +1,107 @@
+"""A gateway as a user runs it: `gateway serve --config FILE`, and what its log says of each request."""
+
+import asyncio
+import http.client
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import orjson
+from msgspec import Struct
+from msgspec.json import decode
+
+from gateway.settings.load import digest_of
+from tests.real.processes import START_S, Program
+
+KEY = "sk-gw-real-tests-0123456789abcdef"
+ADMIN_TOKEN = "admin-token-of-real-tests"
+COMMAND = (sys.executable, "-m", "gateway", "serve", "--port", "0", "--control-port", "0")
+
+
+class Try(Struct):
+    backend: str
+    outcome: str
+
+
+class Line(Struct):
+    """A request's line of the log."""
+
+    request_id: str
+    status: int
+    outcome: str
+    attempts: list[Try]
+    operation: str = ""
+    stream: bool = False
+    output_tokens: int = 0
+
+
+def backend(provider: str, url: str, **more: object) -> dict[str, object]:
+    """A backend of the configuration, on this machine."""
+    return {"provider": provider, "base_url": url, "country": "DE", "region": "eu-central", **more}
+
+
+class Gateway:
+    """At work from the constructor on, until `program.stop()`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        backends: Mapping[str, Mapping[str, object]],
+        models: Mapping[str, Sequence[Mapping[str, object]]],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._lines: dict[str, Line] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        callers = {"teams": {"t": {}}, "keys": {"k": {"team": "t", "hash": _hash(), "may": {"plan": True}}}}
+        told = {
+            "pop": "one",
+            "state": "memory",
+            "drain": "20s",
+            "callers": "callers.yaml",
+            "backends": backends,
+            "models": models,
+        }
+        # JSON is YAML.
+        (folder / "callers.yaml").write_bytes(orjson.dumps(callers))
+        (folder / "gateway.yaml").write_bytes(orjson.dumps(told))
+        self.program = Program(
+            [*COMMAND, "--config", str(folder / "gateway.yaml")],
+            environment={"GATEWAY_ADMIN_TOKEN": ADMIN_TOKEN, **(environment or {})},
+            heard=self._hear,
+        )
+        serving = self.program.says(r'"event":"serving".*"port":(\d+),"control_port":(\d+)')
+        self.port, self.control_port = int(serving[1]), int(serving[2])
+
+    @property
+    def url(self) -> str:
+        """What an OpenAI client is given as its base."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def in_flight(self, name: str) -> int:
+        """The attempts that run at this backend, as the admin API tells it (at most a quarter of a second late)."""
+        asking = http.client.HTTPConnection("127.0.0.1", self.control_port, timeout=30)
+        asking.request("GET", "/admin/backends", headers={"authorization": f"Bearer {ADMIN_TOKEN}"})
+        rows = orjson.loads(asking.getresponse().read())["backends"]
+        asking.close()
+        return sum(int(row["in_flight"]) for row in rows if row["name"] == name)
+
+    async def until_in_flight(self, name: str, attempts: int) -> None:
+        """Wait until this backend has so many attempts under way."""
+        async with asyncio.timeout(START_S):
+            while await asyncio.to_thread(self.in_flight, name) != attempts:
+                pass
+
+    def of(self, request_id: str) -> Line:
+        """The line of a request that has had its answer."""
+        self.program.wait_until(lambda: request_id in self._lines)
+        return self._lines[request_id]
+
+    def _hear(self, line: bytes) -> None:
+        if re.search(rb'"event":"request"', line):
+            read = decode(line, type=Line)
+            self._lines[read.request_id] = read
+
+
+def _hash() -> str:
+    return digest_of(KEY, "").hex()
