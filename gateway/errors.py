@@ -272,7 +272,7 @@ class Bug(GatewayFault):
 # --- start-up ---------------------------------------------------------------------------------------------------------
 
 
-class ConfigProblem(Exception):  # noqa: N818  (a finding of `gateway check`, collected before it is raised)
+class ConfigProblem(Exception):
     """One thing wrong in a configuration file, and its mend."""
 
     def __init__(self, file: str, line: int, key: str, what: str, mend: str = "") -> None:
@@ -284,7 +284,7 @@ class ConfigProblem(Exception):  # noqa: N818  (a finding of `gateway check`, co
         self.mend = mend
 
 
-class ConfigUnusable(Exception):  # noqa: N818  (says what it is)
+class ConfigUnusable(Exception):
     """Every problem found in one reading of the configuration; exit code 78 at start, 1 in `gateway check`."""
 
     def __init__(self, problems: list[ConfigProblem]) -> None:

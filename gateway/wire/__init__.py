@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Protocol, cast
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from gateway.errors import GatewayError, UpstreamError
 from gateway.features import Request, Usage, Whole
@@ -27,8 +27,9 @@ class StreamMeter(Protocol):
 
     `feed` takes bytes as they came, cut anywhere, and gives what may go to the caller now: nothing until the first
     content, then everything held and whatever follows. It never raises: `error` says that the answer broke, and bytes
-    given by the same call came before the break. `pieces` counts events with content, about a token each. `done` means
-    that the answer is complete and nothing more is wanted.
+    given by the same call came before the break; nothing is given after it. `pieces` counts events with content, about
+    a token each. `done` means that the answer is complete and nothing more is wanted; a language that has no end of its
+    own is never done, so there the transport's end is the answer's.
     """
 
     committed: bool
@@ -41,7 +42,10 @@ class StreamMeter(Protocol):
     def feed(self, data: bytes) -> bytes: ...
 
     def finish_up(self) -> bytes:
-        """The bytes that close a stream whose upstream ended; sets `error` where it ended too early."""
+        """The bytes that close a stream whose upstream ended; sets `error` where it ended too early.
+
+        They may begin with a last event whose blank line never came.
+        """
 
     def failure(self, error: GatewayError) -> bytes:
         """The frame that tells the caller his stream broke."""
@@ -55,7 +59,7 @@ class Wire(Protocol):
     def read_request(self, body: bytes) -> Request: ...
 
     def write_request(
-        self, request: Request, model: str, dialect: Dialect, *, ask_usage: bool
+        self, request: Request, model: Raw, dialect: Dialect, *, ask_usage: bool
     ) -> tuple[bytes, list[str]]: ...
 
     def read_whole(self, content_type: str, body: bytes) -> Whole: ...

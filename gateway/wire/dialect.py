@@ -18,6 +18,8 @@ def apply(dialect: Dialect, fields: dict[str, Raw]) -> list[str]:
 
     A renamed field never overwrites one the caller sent under the new name.
     """
+    if not (dialect.drop or dialect.rename or dialect.set or dialect.cap):
+        return []
     changed = [name for name in dialect.drop if fields.pop(name, None) is not None]
     for name, other in dialect.rename.items():
         value = fields.pop(name, None)
@@ -31,10 +33,16 @@ def apply(dialect: Dialect, fields: dict[str, Raw]) -> list[str]:
         fields[name] = Raw(text.encode())
     for name, most in dialect.cap.items():
         value = fields.get(name)
-        if value is None:
-            continue
-        number = decode(value)
-        if isinstance(number, int | float) and not isinstance(number, bool) and number > most:
+        if value is not None and _is_above(value, most):
             fields[name] = Raw(encode(int(most) if most == int(most) else most))
             changed.append(name)
     return changed
+
+
+def _is_above(value: Raw, most: float) -> bool:
+    try:
+        number = decode(value)
+    except ValueError:
+        # JSON, and yet no number of Python's: 1e999, or an integer of five thousand digits.
+        return bytes(value)[:1].isdigit()
+    return isinstance(number, int | float) and not isinstance(number, bool) and number > most

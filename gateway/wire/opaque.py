@@ -1,15 +1,26 @@
-"""Anything else that has a model's name: route it, don't read it."""
+"""Anything else that has a model's name: route it, and read no more of it than its errors and its usage."""
 
 from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Raw
 
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamError
 from gateway.features import Request, Usage, Whole
 from gateway.wire import openai_error, raw
 from gateway.wire.dialect import Dialect, apply
+from gateway.wire.openai_answer import read_answer
+
+_PAGE: Final = "text/html"
+_JSON: Final = "application/json"
+_EVENTS: Final = "text/event-stream"
 
 
 class OpaqueMeter:
-    """Lets bytes pass as they come: any byte is content, and the transport's framing alone says where they end."""
+    """Lets bytes pass as they come: any byte is content, and the transport's framing alone says where they end.
+
+    So it is never `done`: where the transport broke, the answer did.
+    """
 
     __slots__ = ("committed", "done", "error", "finish", "pieces", "usage")
 
@@ -28,7 +39,6 @@ class OpaqueMeter:
     def finish_up(self) -> bytes:
         if not self.committed:
             self.error = UpstreamBroken("The upstream sent an empty stream.")
-        self.done = self.error is None
         return b""
 
     def failure(self, error: GatewayError) -> bytes:
@@ -47,27 +57,33 @@ class Opaque:
 
     def read_request(self, body: bytes) -> Request:
         fields = raw.read_fields(body)
-        return Request(fields, raw.read_model(fields), raw.read_flag(fields, "stream"))
+        # Speech has a word of its own for a stream of events.
+        stream = raw.read_flag(fields, "stream") or bytes(fields.get("stream_format", b"")) == b'"sse"'
+        return Request(fields, raw.read_model(fields), stream)
 
     def write_request(
-        self, request: Request, model: str, dialect: Dialect, *, ask_usage: bool
+        self, request: Request, model: Raw, dialect: Dialect, *, ask_usage: bool
     ) -> tuple[bytes, list[str]]:
         del ask_usage
         fields = request.fields.copy()
-        fields["model"] = raw.text_of(model)
+        fields["model"] = model
         changed = apply(dialect, fields)
         return raw.write_fields(fields), changed
 
     def read_whole(self, content_type: str, body: bytes) -> Whole:
-        if content_type.startswith("text/html"):
+        kind = content_type.lower()
+        if kind.startswith(_PAGE):
             raise UpstreamBroken("The upstream answered with a web page.")
-        if content_type.startswith("application/json") and body.startswith((b'{"error":', b'{"error" :')):
-            raise UpstreamBroken("The upstream reported an error in its answer.", code="upstream_error")
-        return Whole()
+        if kind.startswith(_EVENTS):
+            raise UpstreamBroken("The upstream answered with a stream.")
+        if not kind.startswith(_JSON):
+            return Whole()
+        raw.check_answer(content_type, body)
+        return Whole(read_answer(body)[1])
 
     def check_stream(self, content_type: str) -> None:
-        if content_type.startswith("text/html"):
-            raise UpstreamBroken("The upstream answered with a web page.")
+        if content_type.lower().startswith((_PAGE, _JSON)):
+            raise UpstreamBroken("The upstream answered a stream in another form.")
 
     def meter(self, request: Request, event_bytes: int) -> OpaqueMeter:
         del request, event_bytes

@@ -1,30 +1,15 @@
-"""OpenAI's embeddings: one JSON object in, one out, never a stream."""
+"""OpenAI's embeddings: one JSON object in, one out, never a stream. Vectors pass as they are, numbers or base64."""
 
 from collections.abc import Mapping
 
-from msgspec import DecodeError, Raw, Struct
-from msgspec.json import Decoder
+from msgspec import Raw
 
 from gateway.errors import BadRequest, UpstreamBroken
-from gateway.features import Request, Usage, Whole
+from gateway.features import Request, Whole
 from gateway.wire import openai_error, raw
 from gateway.wire.dialect import Dialect, apply
 from gateway.wire.opaque import OpaqueMeter
-
-
-class _Usage(Struct):
-    prompt_tokens: int | None = None
-    total_tokens: int | None = None
-
-
-class _Answer(Struct):
-    object: str = ""
-    data: Raw = Raw(b"")
-    usage: _Usage | None = None
-    error: Raw = Raw(b"null")
-
-
-_answer = Decoder(_Answer)
+from gateway.wire.openai_answer import read_answer
 
 
 class OpenAIEmbeddings:
@@ -37,30 +22,24 @@ class OpenAIEmbeddings:
         return Request(fields, raw.read_model(fields))
 
     def write_request(
-        self, request: Request, model: str, dialect: Dialect, *, ask_usage: bool
+        self, request: Request, model: Raw, dialect: Dialect, *, ask_usage: bool
     ) -> tuple[bytes, list[str]]:
         del ask_usage
         fields = request.fields.copy()
-        fields["model"] = raw.text_of(model)
+        fields["model"] = model
         changed = apply(dialect, fields)
         return raw.write_fields(fields), changed
 
     def read_whole(self, content_type: str, body: bytes) -> Whole:
-        if not content_type.startswith("application/json"):
-            raise UpstreamBroken("The upstream answered in another form than JSON.")
-        try:
-            if not body.isascii():
-                body.decode()
-            answer = _answer.decode(body)
-        except (DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise UpstreamBroken("The upstream's answer is no valid JSON.") from error
-        if bytes(answer.error) != b"null" or answer.object == "error" or not bytes(answer.data).startswith(b"["):
-            raise UpstreamBroken("The upstream reported an error in its answer.", code="upstream_error")
-        used = answer.usage.prompt_tokens or answer.usage.total_tokens or 0 if answer.usage else 0
-        return Whole(Usage(input_tokens=max(used, 0)) if answer.usage else None)
+        raw.check_answer(content_type, body)
+        data, usage = read_answer(body)
+        if bytes(memoryview(data)[:1]) != b"[":
+            raise UpstreamBroken("The upstream's answer has no embeddings.")
+        return Whole(usage)
 
     def check_stream(self, content_type: str) -> None:
-        raise UpstreamBroken(f"Embeddings are not streamed, and this came as {content_type[:40]!r}.")
+        del content_type
+        raise UpstreamBroken("Embeddings are not streamed.")
 
     def meter(self, request: Request, event_bytes: int) -> OpaqueMeter:
         del request, event_bytes

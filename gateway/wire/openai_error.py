@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Mapping
+from typing import Final
 
-from msgspec import DecodeError, Struct
+from msgspec import Struct
 from msgspec.json import Decoder, Encoder
 
 from gateway.errors import (
+    Bug,
     CallerError,
+    DeadlineExceeded,
     Forbidden,
     GatewayError,
     GatewayFault,
@@ -20,8 +23,10 @@ from gateway.errors import (
     UpstreamRefused,
     UpstreamSlow,
 )
+from gateway.wire.masking import mask
 
-TYPES: dict[type[GatewayError], str] = {
+# A kind that isn't here is its nearest ancestor.
+TYPES: Final[Mapping[type[GatewayError], str]] = {
     CallerError: "invalid_request_error",
     Forbidden: "permission_error",
     RateLimited: "rate_limit_error",
@@ -30,106 +35,133 @@ TYPES: dict[type[GatewayError], str] = {
     UpstreamBusy: "rate_limit_error",
     UpstreamOverloaded: "service_unavailable_error",
     GatewayFault: "service_unavailable_error",
+    DeadlineExceeded: "server_error",
+    Bug: "server_error",
     GatewayError: "server_error",
 }
 
 # What a caller may be told of a backend's refusal of his own request (HTTP.md, Bodies and streams).
-CALLERS_OWN = frozenset((400, 404, 409, 413, 422))
-MESSAGE_BYTES = 2048
-RETRY_AFTER_MOST_S = 60.0
-
-_encode = Encoder().encode
-
-_MASKS = (
-    (re.compile(r"\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s\"'<>]+"), "[url]"),
-    (re.compile(r"\b(?:sk|pk|gsk|key|api|xai|nvapi|hf|AIza|Bearer)[-_ ][A-Za-z0-9_\-*.]{6,}"), "[key]"),
-    (re.compile(r"\b(?:AIza|hf_|gsk_|AKIA|ya29\.)[A-Za-z0-9_\-]{8,}"), "[key]"),
-    (re.compile(r"\b(?=[A-Za-z0-9_\-]*\d)(?=[A-Za-z0-9_\-]*[A-Za-z])[A-Za-z0-9_\-]{32,}\b"), "[key]"),
-    (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"), "[host]"),
-    (re.compile(r"\b(?:[a-zA-Z0-9-]+\.)+(?:com|net|org|io|ai|dev|cloud|local|internal|svc|lan)(?::\d+)?\b"), "[host]"),
-    (re.compile(r"\blocalhost(?::\d+)?\b"), "[host]"),
+CALLERS_OWN: Final = frozenset((400, 404, 409, 413, 422))
+# Our account is empty or closed (row F17): OpenAI's words, Moonshot's, Zhipu's number.
+_BROKE: Final = frozenset(
+    ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "exceeded_current_quota_error", "1113")
 )
-_WORD = re.compile(r"[A-Za-z0-9_.\[\]-]{1,128}\Z")
+# 498: Groq's flex tier is full.
+_BUSY: Final = frozenset((429, 498))
+_FULL: Final = frozenset((503, 529))
+# 524: Cloudflare gave up waiting for the host behind it.
+_SLOW: Final = frozenset((408, 504, 524))
+
+# Some say 400 to a key of ours that isn't good (xAI, Gemini); the caller must not look for a mistake in his own.
+_OUR_KEY: Final = re.compile(
+    r"\b(?:incorrect|invalid|valid|missing|expired|no) api[ _-]?key"
+    r"|\bapi[ _-]?key (?:is )?(?:not|invalid|expired|missing)",
+    re.IGNORECASE,
+)
+_WORD: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,128}\Z")
+_SECONDS: Final = re.compile(rb"\d{1,9}(?:\.\d{1,9})?\Z")
+_MOST_DETAILS: Final = 8
+
+_encode: Final = Encoder().encode
+_read: Final = Decoder(object).decode
 
 
-class _Inner(Struct):
-    message: object = None
-    type: object = None
-    param: object = None
-    code: object = None
+class Words(Struct, frozen=True):
+    """What a backend says of its failure, the message fit for callers; "" and 0 where it doesn't say."""
 
-
-class _Outer(Struct):
-    error: _Inner | str | None = None
-    message: object = None
-    param: object = None
-    code: object = None
-    detail: object = None
-
-
-_read = Decoder(_Outer)
-
-
-def mask(text: str) -> str:
-    """A backend's words without keys, addresses and hosts, cut to 2 KiB, on one line."""
-    for pattern, word in _MASKS:
-        text = pattern.sub(word, text)
-    text = "".join(c if c.isprintable() else " " for c in text)
-    return text.encode()[:MESSAGE_BYTES].decode(errors="ignore")
+    message: str = ""
+    param: str = ""
+    code: str = ""
+    kind: str = ""
+    status: int = 0
 
 
 def read_retry_after(headers: Mapping[bytes, bytes]) -> float | None:
     """Seconds a backend asks us to wait; dates are left to nobody, since clocks differ."""
     for name, unit in ((b"retry-after-ms", 0.001), (b"retry-after", 1.0)):
         value = headers.get(name)
-        if value is not None and value.isdigit() and len(value) < 10:
-            return int(value) * unit
+        if value is not None and _SECONDS.match(value):
+            return float(value) * unit
     return None
 
 
 def read_error(status: int, headers: Mapping[bytes, bytes], body: bytes) -> UpstreamError:
     """What a backend's answer outside 2xx means for this request."""
-    words = _words_of(body)
-    retry_after_s = read_retry_after(headers)
-    if status == 429 and words.code in ("insufficient_quota", "billing_hard_limit_reached"):
-        # Our account is empty: the caller is never told, and another place may serve him (row F17).
+    words = read_words(body)
+    if status not in CALLERS_OWN:
+        return _failure(status, words, read_retry_after(headers))
+    if _OUR_KEY.search(words.message):
+        return _failure(401, words, None)
+    return UpstreamRefused(
+        words.message or "The model's server refused the request.",
+        code=words.code or None,
+        param=words.param or None,
+        upstream_status=status,
+    )
+
+
+def read_inside(told: bytes) -> UpstreamError:
+    """What an error told inside a 200 means: never the caller's to read, and the next place may not have it."""
+    words = read_words(told)
+    status = words.status
+    said = f"{words.code} {words.kind}".lower()
+    if "rate_limit" in said:
+        status = 429
+    elif "overloaded" in said:
+        status = 529
+    failure = _failure(status, words, None)
+    if type(failure) is UpstreamBroken:
+        failure.reason = "upstream_error"
+    return failure
+
+
+def _failure(status: int, words: Words, retry_after_s: float | None) -> UpstreamError:
+    if status in (401, 402, 403) or words.code in _BROKE or words.kind in _BROKE:
         return UpstreamDenied("The upstream refused our account.", upstream_status=status)
-    if status == 429:
+    if status in _BUSY:
         return UpstreamBusy("The upstream is rate limited.", retry_after_s=retry_after_s, upstream_status=status)
-    if status in (503, 529):
+    if status in _FULL:
         return UpstreamOverloaded("The upstream is overloaded.", retry_after_s=retry_after_s, upstream_status=status)
-    if status in (401, 402, 403):
-        return UpstreamDenied("The upstream refused our credentials.", upstream_status=status)
-    if status in CALLERS_OWN:
-        return UpstreamRefused(
-            words.message or "The model's server refused the request.",
-            code=words.code or None,
-            param=words.param or None,
-            upstream_status=status,
-        )
-    if status in (408, 504):
+    if status in _SLOW:
         return UpstreamSlow("The upstream took too long.", upstream_status=status)
     return UpstreamBroken("The upstream failed.", upstream_status=status)
 
 
-class _Words(Struct):
-    message: str = ""
-    param: str = ""
-    code: str = ""
-
-
-def _words_of(body: bytes) -> _Words:
+def read_words(body: bytes) -> Words:
+    """The words of an error body, in any of the shapes that speakers of OpenAI's language use."""
     try:
-        outer = _read.decode(body)
-    except (DecodeError, RecursionError):
-        return _Words()
-    inner = outer.error
-    if isinstance(inner, str):
-        return _Words(message=mask(inner))
-    if inner is None:
-        inner = _Inner(message=outer.message or outer.detail, param=outer.param, code=outer.code)
-    message = mask(inner.message) if isinstance(inner.message, str) else ""
-    return _Words(message=message, param=_word(inner.param), code=_word(inner.code))
+        said = _read(body)
+        if isinstance(said, list) and said:
+            said = said[0]  # Gemini's
+        inner = said.get("error") if isinstance(said, dict) else None
+        if not isinstance(inner, dict):
+            inner = said if isinstance(said, dict) else {}
+        message = mask(_sentence(said))
+    except (ValueError, RecursionError):
+        return Words()
+    code = inner.get("code")
+    status = next((n for n in map(inner.get, ("code", "status", "status_code")) if isinstance(n, int)), 0)
+    return Words(
+        message=message,
+        param=_word(inner.get("param")),
+        code=_word(code),
+        kind=_word(inner.get("type")),
+        status=status,
+    )
+
+
+def _sentence(said: object) -> str:
+    """The first message in an error body; FastAPI's and Mistral's lists of details become one line."""
+    if isinstance(said, str):
+        return said
+    if isinstance(said, list):
+        return "; ".join(filter(None, map(_sentence, said[:_MOST_DETAILS])))
+    if not isinstance(said, dict):
+        return ""
+    words = filter(None, map(_sentence, map(said.get, ("error", "message", "msg", "detail", "errors", "title"))))
+    found = next(words, "")
+    where = said.get("loc")
+    return f"{'.'.join(map(str, where))}: {found}" if found and isinstance(where, list) else found
 
 
 def _word(value: object) -> str:
@@ -137,11 +169,8 @@ def _word(value: object) -> str:
 
 
 def type_of(error: GatewayError) -> str:
-    """OpenAI's `type` for an error: the nearest ancestor that has one."""
-    for kind in type(error).__mro__:
-        if kind in TYPES:
-            return TYPES[kind]
-    return TYPES[GatewayError]
+    """OpenAI's `type` for an error: the nearest ancestor's that has one."""
+    return next(TYPES[kind] for kind in type(error).__mro__ if kind in TYPES)
 
 
 def error_object(error: GatewayError) -> dict[str, str | None]:
@@ -155,8 +184,20 @@ def write_error(error: GatewayError, request_id: str) -> bytes:
 
 
 def error_frame(error: GatewayError, chunk_id: str, created: int, model: str, kind: str) -> bytes:
-    """The last frame of a chat stream that broke: an error official clients raise on, and no [DONE] after it."""
-    choice: dict[str, object] = {"index": 0, "finish_reason": "error"}
-    choice["text" if kind == "text_completion" else "delta"] = "" if kind == "text_completion" else {}
-    body: dict[str, object] = {"id": chunk_id, "object": kind, "created": created, "model": model}
-    return b"data: %b\n\n" % _encode({**body, "choices": [choice], "error": error_object(error)})
+    """The last frame of a stream that broke: an error official clients raise on, and no [DONE] after it (5.3)."""
+    choice: dict[str, object] = {"index": 0}
+    if kind == "text_completion":
+        choice["text"] = ""
+    else:
+        choice["delta"] = {}
+    choice["finish_reason"] = "error"
+    return b"data: %b\n\n" % _encode(
+        {
+            "id": chunk_id,
+            "object": kind,
+            "created": created,
+            "model": model,
+            "choices": [choice],
+            "error": error_object(error),
+        }
+    )

@@ -3,13 +3,15 @@
 The upstream body is always written from the map, never the original bytes, so no duplicate top-level key crosses.
 """
 
+from typing import Final
+
 from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import Decoder, Encoder
 
-from gateway.errors import BadRequest
+from gateway.errors import BadRequest, UpstreamBroken
 
 # Fields by which a caller could choose where his request, or our key, goes (reliability row D15; CVE-2024-6587).
-REFUSED = frozenset(
+REFUSED: Final = frozenset(
     (
         "api_base",
         "api_key",
@@ -22,32 +24,94 @@ REFUSED = frozenset(
         "user_config",
     )
 )
-MODEL_CHARACTERS = 256
+REFUSED_INSIDE: Final = {"metadata": "guardrails", "cache": "namespace"}
+MODEL_CHARACTERS: Final = 256
+MOST_FIELDS: Final = 10_000
+MOST_DEPTH: Final = 64
+# What looking for depth may cost, in bytes looked at again; a value costs as much as this many. No chat comes near it.
+_TIMES: Final = 8
+_ANYWAY: Final = 8 * 1024 * 1024
+_VALUE: Final = 256
 
-_fields = Decoder(dict[str, Raw])
-_string = Decoder(str)
-_encode = Encoder().encode
+_fields: Final = Decoder(dict[str, Raw]).decode
+_items: Final = Decoder(list[Raw]).decode
+_string: Final = Decoder(str).decode
+_encode: Final = Encoder().encode
+_BRACE: Final = ord("{")
+_BRACKET: Final = ord("[")
+_BRACKETS: Final = (_BRACE, _BRACKET)
 
 
 def read_fields(body: bytes) -> dict[str, Raw]:
     """The top-level fields of a JSON object. BadRequest where it isn't one, isn't UTF-8, or nests too deep."""
-    if not body.isascii():
-        try:
-            body.decode()
-        except UnicodeDecodeError as error:
-            raise BadRequest("The request body is not valid UTF-8.", code="invalid_json") from error
     try:
-        fields = _fields.decode(body)
+        if not body.isascii():
+            body.decode()
+        fields = _fields(body)
+    except UnicodeDecodeError as error:
+        raise BadRequest("The request body is not valid UTF-8.", code="invalid_json") from error
     except RecursionError as error:
-        raise BadRequest("The request body is nested too deeply.", code="nesting_too_deep") from error
+        raise _too_deep() from error
     except ValidationError as error:
         raise BadRequest("The request body must be a JSON object.", code="invalid_type") from error
     except DecodeError as error:
         raise BadRequest("The request body is not valid JSON.", code="invalid_json") from error
+    if len(fields) > MOST_FIELDS:
+        raise BadRequest("The request body has too many fields.", code="too_many_fields")
     if not REFUSED.isdisjoint(fields):
-        name = min(REFUSED.intersection(fields))
-        raise BadRequest(f"The field '{name}' is not accepted by this gateway.", code="unsupported_field", param=name)
+        raise _refused(min(REFUSED.intersection(fields)))
+    if "metadata" in fields or "cache" in fields:
+        _check_inside(fields)
+    if not _is_flat(body, MOST_DEPTH):
+        _check_depth(list(fields.values()), _TIMES * len(body) + _ANYWAY)
     return fields
+
+
+def _check_inside(fields: dict[str, Raw]) -> None:
+    for name, inner in REFUSED_INSIDE.items():
+        if name in fields and bytes(fields[name])[:1] == b"{" and inner in _fields(fields[name]):
+            raise _refused(f"{name}.{inner}")
+
+
+def _refused(name: str) -> BadRequest:
+    return BadRequest(f"The field '{name}' is not accepted by this gateway.", code="unsupported_field", param=name)
+
+
+def _too_deep() -> BadRequest:
+    return BadRequest("The request body is nested too deeply.", code="nesting_too_deep")
+
+
+def _is_flat(text: bytes, depth: int) -> bool:
+    """Whether there are too few brackets, those in strings included, to nest deeper than `depth`."""
+    # Taking them out is how bytes are counted fastest: from one to the next by memchr, and never more than asked.
+    rest = text.replace(b"{", b"", depth + 1).replace(b"[", b"", depth + 1)
+    return len(text) - len(rest) <= depth
+
+
+def _check_depth(values: list[Raw], budget: int) -> None:
+    """Open what might nest too deep, level by level; strings are passed over at memory speed."""
+    left = MOST_DEPTH - 1  # the body is one level itself
+    while values:
+        opened: list[Raw] = []
+        for value in values:
+            text = bytes(value)
+            if text[0] not in _BRACKETS:
+                continue
+            inner = text[1:]
+            # Most of what a conversation consists of: an object of strings. `in` with a number is one memchr.
+            if left and _BRACE not in inner and _BRACKET not in inner:
+                continue
+            if _is_flat(text, left):
+                continue
+            if left == 0:
+                raise _too_deep()
+            budget -= len(text)
+            opened += _fields(text).values() if text[0] == _BRACE else _items(text)
+        budget -= _VALUE * len(opened)
+        if budget < 0:
+            raise _too_deep()
+        values = opened
+        left -= 1
 
 
 def read_model(fields: dict[str, Raw]) -> str:
@@ -56,7 +120,7 @@ def read_model(fields: dict[str, Raw]) -> str:
     if raw is None:
         raise BadRequest("The field 'model' is missing.", code="missing_field", param="model")
     try:
-        model = _string.decode(raw)
+        model = _string(raw)
     except DecodeError as error:
         raise BadRequest("The field 'model' must be a string.", code="invalid_type", param="model") from error
     if not model or len(model) > MODEL_CHARACTERS or not model.isprintable():
@@ -77,6 +141,11 @@ def read_flag(fields: dict[str, Raw], name: str) -> bool:
     raise BadRequest(f"The field '{name}' must be true or false.", code="invalid_type", param=name)
 
 
+def read_object(text: Raw) -> dict[str, Raw]:
+    """The fields of a slice that is known to be an object."""
+    return _fields(text)
+
+
 def text_of(value: str) -> Raw:
     """A string as a raw JSON slice."""
     return Raw(_encode(value))
@@ -84,3 +153,14 @@ def text_of(value: str) -> Raw:
 
 def write_fields(fields: dict[str, Raw]) -> bytes:
     return _encode(fields)
+
+
+def check_answer(content_type: str, body: bytes) -> None:
+    """UpstreamBroken where a whole answer isn't JSON in UTF-8 by its type and bytes; its syntax is for its reader."""
+    if not content_type.lower().startswith("application/json"):
+        raise UpstreamBroken("The upstream answered in another form than JSON.")
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise UpstreamBroken("The upstream's answer is not valid UTF-8.") from error

@@ -1,0 +1,269 @@
+from time import process_time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+from msgspec.json import decode, encode
+
+from gateway.errors import BadRequest, UpstreamBroken
+from gateway.wire import raw
+
+
+def refused(body: bytes) -> BadRequest:
+    with pytest.raises(BadRequest) as caught:
+        raw.read_fields(body)
+    return caught.value
+
+
+def nested(depth: int, opens: bytes = b"[", closes: bytes = b"]") -> bytes:
+    """A body that nests so deep, itself included."""
+    return b'{"model":"m","x":' + opens * (depth - 1) + b"1" + closes * (depth - 1) + b"}"
+
+
+def test_fields_are_slices_of_what_was_written() -> None:
+    fields = raw.read_fields(b'{ "model" : "m" , "n":  1.50,"x": [ 1, {"a" :null} ] }')
+    assert {name: bytes(value) for name, value in fields.items()} == {
+        "model": b'"m"',
+        "n": b"1.50",
+        "x": b'[ 1, {"a" :null} ]',
+    }
+
+
+# --- reliability, rows C1 to C9 ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b'"x"', b"1", b"true"])
+def test_c1_what_is_no_object_is_refused(body: bytes) -> None:
+    assert refused(body).reason == "invalid_type"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b'{"model":"m"',
+        b'{"model":"m"}x',
+        b'{"model":"m"} {}',
+        b'{"model":"m",}',
+        b'{/* no */"model":"m"}',
+        b"{'model':'m'}",
+        b'\xef\xbb\xbf{"model":"m"}',
+        b'{"model":"m","n":01}',
+        b'{"model":"a\nb"}',
+        b'{"x":NaN}',
+        b'{"x":Infinity}',
+    ],
+)
+def test_c2_and_c3_what_is_no_json_is_refused(body: bytes) -> None:
+    assert refused(body).reason == "invalid_json"
+
+
+@pytest.mark.parametrize(("opens", "closes"), [(b"[", b"]"), (b'{"a":', b"}"), (b'["[",', b"]")])
+def test_c4_a_body_may_nest_64_deep_and_no_deeper(opens: bytes, closes: bytes) -> None:
+    assert raw.read_fields(nested(63, opens, closes))
+    assert raw.read_fields(nested(64, opens, closes))
+    for depth in (65, 100, 254, 900, 1100):
+        assert refused(nested(depth, opens, closes)).reason == "nesting_too_deep"
+
+
+def test_c4_brackets_in_strings_and_side_by_side_are_not_deep() -> None:
+    assert raw.read_fields(b'{"x":"' + b"[{" * 500 + b'"}')
+    assert raw.read_fields(b'{"x":[' + b",".join([b'{"a":[{}],"b":"[[["}'] * 500) + b"]}")
+    assert raw.read_fields(b'{"x":[' + b",".join([b'"' + b"[" * 200 + b'"', b"7", b"[]"] * 50) + b"]}")
+
+
+def test_c4_the_depth_is_looked_for_among_all_that_is_not_deep() -> None:
+    message = b'{"role":"user","content":"' + b"{[" * 100 + b'"}'
+    deep = b'{"role":"user","content":' + b"[" * 62 + b"]" * 62 + b"}"
+    body = b'{"messages":[' + b",".join([message] * 50 + [deep]) + b"]}"
+    assert refused(body).reason == "nesting_too_deep"
+    assert raw.read_fields(body.replace(b"[" * 62 + b"]" * 62, b"[" * 61 + b"]" * 61))
+
+
+@pytest.mark.parametrize("opens", [b"[", b'{"a":', b'[{"a":'])
+def test_c5_a_hundred_thousand_deep_is_refused_at_once(opens: bytes) -> None:
+    body = b'{"x":' + opens * 100_000
+    times = []
+    for _ in range(5):
+        began = process_time()
+        assert refused(body).reason == "nesting_too_deep"
+        times.append(process_time() - began)
+    assert min(times) < 0.005
+
+
+def test_c5_what_costs_too_much_to_look_through_is_refused() -> None:
+    deep = b"[" * 40 + b'"' + b"[" * 1024 * 1024 + b'"' + b"]" * 40
+    wide = b"[" + b",".join([b"[[]]"] * 150_000) + b"]"
+    for body in (deep, wide):
+        assert refused(b'{"x":' + body + b"}").reason == "nesting_too_deep"
+
+
+def test_c6_of_a_field_that_comes_twice_one_crosses() -> None:
+    fields = raw.read_fields(b'{"model":"cheap","mod\\u0065l":"dear","n":1,"n":2}')
+    assert raw.write_fields(fields) == b'{"model":"dear","n":2}'
+
+
+@pytest.mark.parametrize("number", [b"18446744073709551616", b"1" * 5000, b"1e999", b"-0", b"1.10", b"1E5"])
+def test_c7_numbers_cross_as_they_were_written(number: bytes) -> None:
+    body = b'{"seed":' + number + b"}"
+    assert raw.write_fields(raw.read_fields(body)) == body
+
+
+@pytest.mark.parametrize("body", [b'{"x":"\\ud800"}', b'{"\\ud800":1}', b'{"x":"\xff"}', '{"x":"é"}'.encode("utf-16")])
+def test_c8_what_is_no_text_is_refused(body: bytes) -> None:
+    assert refused(body).reason == "invalid_json"
+
+
+def test_c10_too_many_fields_are_refused() -> None:
+    body = encode({f"k{n}": 1 for n in range(raw.MOST_FIELDS + 1)})
+    assert refused(body).reason == "too_many_fields"
+
+
+# --- fields we act on -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(raw.REFUSED))
+def test_d15_a_field_that_would_move_a_request_is_refused(name: str) -> None:
+    error = refused(encode({"model": "m", name: None}))
+    assert (error.reason, error.param) == ("unsupported_field", name)
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b'{"metadata":{"a":"b","guardrails":["x"]}}', "metadata.guardrails"),
+        (b'{"metadata":{"guardr\\u0061ils":1}}', "metadata.guardrails"),
+        (b'{"cache":{"namespace":"other"}}', "cache.namespace"),
+    ],
+)
+def test_d15_inner_fields_that_would_are_refused(body: bytes, param: str) -> None:
+    assert refused(body).param == param
+
+
+@pytest.mark.parametrize("body", [b'{"metadata":{"a":"b"}}', b'{"metadata":null,"cache":[1]}', b'{"cache":{"ttl":1}}'])
+def test_d15_others_of_their_kind_pass(body: bytes) -> None:
+    assert raw.write_fields(raw.read_fields(body)) == body
+
+
+def model(text: bytes) -> str:
+    return raw.read_model(raw.read_fields(b'{"model":' + text + b"}"))
+
+
+def test_d1_a_model_is_a_short_printable_string() -> None:
+    assert model(b'"meta-llama/Llama-3.1-8B"') == "meta-llama/Llama-3.1-8B"
+    assert model('"modèle"'.encode()) == "modèle"
+    assert model(encode("x" * 256)) == "x" * 256
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (b'""', "invalid_value"),
+        (b"null", "invalid_type"),
+        (b"7", "invalid_type"),
+        (b'["m"]', "invalid_type"),
+        (b'"a\\u0000b"', "invalid_value"),
+        (b'"a\\r\\nb"', "invalid_value"),
+        (b'"a\\u001b[31m"', "invalid_value"),
+        (encode("x" * 257), "invalid_value"),
+    ],
+)
+def test_d1_anything_else_is_none(text: bytes, code: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        model(text)
+    assert (caught.value.reason, caught.value.param) == (code, "model")
+
+
+def test_d1_a_missing_model_is_said_to_be_missing() -> None:
+    with pytest.raises(BadRequest) as caught:
+        raw.read_model({})
+    assert (caught.value.reason, caught.value.param) == ("missing_field", "model")
+
+
+@pytest.mark.parametrize(("text", "flag"), [(b"true", True), (b"false", False), (b"null", False)])
+def test_d6_a_flag_is_true_or_false(text: bytes, flag: bool) -> None:
+    assert raw.read_flag({"stream": Raw(text)}, "stream") is flag
+    assert raw.read_flag({}, "stream") is False
+
+
+@pytest.mark.parametrize("text", [b'"true"', b"1", b"0", b"[]", b"{}"])
+def test_d6_anything_else_is_refused(text: bytes) -> None:
+    with pytest.raises(BadRequest) as caught:
+        raw.read_flag({"stream": Raw(text)}, "stream")
+    assert (caught.value.reason, caught.value.param) == ("invalid_type", "stream")
+
+
+# --- answers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
+def test_an_answer_is_json_in_utf8(content_type: str) -> None:
+    raw.check_answer(content_type, '{"a":"é"}'.encode())
+
+
+@pytest.mark.parametrize("content_type", ["", "text/html", "text/event-stream", "text/plain"])
+def test_an_answer_of_another_type_is_broken(content_type: str) -> None:
+    with pytest.raises(UpstreamBroken):
+        raw.check_answer(content_type, b"{}")
+
+
+def test_an_answer_in_another_encoding_is_broken() -> None:
+    with pytest.raises(UpstreamBroken):
+        raw.check_answer("application/json", b'{"a":"\xe9"}')
+
+
+# --- laws -------------------------------------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=4),
+)
+
+
+@given(value=JSON)
+def test_what_is_read_is_written_again(value: object) -> None:
+    body = encode({"value": value, "other": [value]})
+    assert raw.write_fields(raw.read_fields(body)) == body
+
+
+def depth_of(value: object) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(depth_of, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(depth_of, value), default=0)
+    return 0
+
+
+def deep_body(way: bytes) -> bytes:
+    """A body as deep as this is long: each byte says what stands at its level, the way down and beside it."""
+    text = b'"[{"'
+    for step in way:
+        beside = [(b"{}", b"[[]]", b'"[["', b"1")[step >> 1 & 3]] * (step >> 3 & 3)
+        text = b"[" + b",".join([text, *beside]) + b"]" if step & 1 else b'{"a":' + text + b"}"
+    return b'{"x":' + text + b"}"
+
+
+@given(way=st.binary(min_size=58, max_size=66))
+def test_the_depth_is_what_it_is(way: bytes) -> None:
+    body = deep_body(way)
+    deep = depth_of(decode(body)) > raw.MOST_DEPTH
+    if deep:
+        assert refused(body).reason == "nesting_too_deep"
+    else:
+        assert raw.read_fields(body)
+
+
+@given(body=st.binary(max_size=100))
+def test_no_bytes_do_more_than_be_refused(body: bytes) -> None:
+    try:
+        fields = raw.read_fields(body)
+    except BadRequest:
+        return
+    assert isinstance(fields, dict)
+
+
+def test_a_string_becomes_a_slice_and_a_slice_an_object() -> None:
+    assert bytes(raw.text_of('a"é')) == '"a\\"é"'.encode()
+    assert {name: bytes(value) for name, value in raw.read_object(Raw(b'{"a": 1.0}')).items()} == {"a": b"1.0"}
