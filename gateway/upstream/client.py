@@ -4,26 +4,30 @@ import asyncio
 import ssl
 
 from gateway.clock import Clock
-from gateway.errors import DeadlineExceeded, GatewayError, UpstreamDisconnected
+from gateway.errors import DeadlineExceeded, GatewayError, UpstreamDisconnected, UpstreamError
 from gateway.exchange import Attempt
 from gateway.settings.shape import Settings
 from gateway.sweep import Sweeper
 from gateway.upstream.catalogue import Place
 from gateway.upstream.connection import NEVER, UpstreamConnection
-from gateway.upstream.dial import Addresses
+from gateway.upstream.dial import Addresses, Resolver, ask_system
 from gateway.upstream.pool import Origin, Pool
+
+# A body below this travels in its head's packet; a larger one isn't copied for it.
+JOINED_BYTES = 16 * 1024
 
 
 class UpstreamClient:
     """All pools of one worker. Redirects are never followed, nothing is decompressed, cookies aren't kept."""
 
-    def __init__(self, settings: Settings, clock: Clock, sweeper: Sweeper) -> None:
+    def __init__(self, settings: Settings, clock: Clock, sweeper: Sweeper, *, resolver: Resolver = ask_system) -> None:
         self._clock = clock
         self._sweeper = sweeper
         self._answer_bytes = settings.caps.answer_bytes
-        self._addresses = Addresses(clock, settings.private_networks)
+        self._addresses = Addresses(clock, sweeper, settings.private_networks, resolver)
         self._tls: ssl.SSLContext | None = None
         self._pools: dict[Origin, Pool] = {}
+        self._closing = False
 
     def pool(self, origin: Origin) -> Pool:
         pool = self._pools.get(origin)
@@ -31,7 +35,9 @@ class UpstreamClient:
             if origin.secure and self._tls is None:
                 self._tls = ssl.create_default_context()
                 self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
-            pool = self._pools[origin] = Pool(origin, self._addresses, self._sweeper, self._tls)
+                self._tls.set_alpn_protocols(["http/1.1"])
+            pool = self._pools[origin] = Pool(origin, self._addresses, self._clock, self._sweeper, self._tls)
+            pool.closing = self._closing
         return pool
 
     def trust(self, context: ssl.SSLContext) -> None:
@@ -44,37 +50,60 @@ class UpstreamClient:
         """The connection on which a place has answered: with its head where `stream`, whole otherwise.
 
         `total` is when the whole request must be over, in monotonic seconds. A kept connection that turns out to have
-        been closed is replaced once, and only where not one byte was received. Raises UpstreamError or
+        been closed is replaced once, by a fresh one, and only where not one byte was received. Raises UpstreamError or
         DeadlineExceeded; the connection is then closed, as it is when this call is cancelled.
         """
+        monotonic = self._clock.monotonic
         timeouts = place.target.timeouts
-        pool = self._pools.get(place.origin) or self.pool(place.origin)
-        connection = pool.take()
+        connection = (self._pools.get(place.origin) or self.pool(place.origin)).take()
+        if connection is None:
+            place, connection = self._kept_elsewhere(place) or await self._dial(place, attempt, total)
         while True:
-            if connection is None:
-                began = self._clock.monotonic()
-                if began >= total:
-                    raise DeadlineExceeded("The request ran out of time.")
-                connection = await pool.connect(min(timeouts.connect_s, total - began))
-                attempt.dialled_s += self._clock.monotonic() - began
             attempt.reused = connection.reused
-            attempt.sent = now = self._clock.monotonic()
+            attempt.sent = now = monotonic()
             connection.total = total
-            connection.idle_s = timeouts.idle_s
             connection.deadline = now + timeouts.first_token_s if stream else NEVER
             try:
                 await connection.send(_pieces(place, head, body), most_bytes=self._answer_bytes, stream=stream)
             except UpstreamDisconnected:
                 if not (connection.reused and connection.untouched):
                     raise
-                connection = None
+                # Others in the pool are as old: a walk through them would be a walk through a graveyard.
+                place, connection = await self._dial(place, attempt, total)
                 continue
             except asyncio.CancelledError:
                 connection.abort()
                 raise
-            attempt.headers = self._clock.monotonic()
+            attempt.headers = monotonic()
             attempt.status = connection.status
             return connection
+
+    def _kept_elsewhere(self, place: Place) -> tuple[Place, UpstreamConnection] | None:
+        """An idle connection by another path to the same server."""
+        for path in place.others:
+            connection = self.pool(path.origin).take()
+            if connection is not None:
+                return path, connection
+        return None
+
+    async def _dial(self, place: Place, attempt: Attempt, total: float) -> tuple[Place, UpstreamConnection]:
+        """A fresh connection by the first path that gives one; a path that just failed is tried last."""
+        began = self._clock.monotonic()
+        failure: UpstreamError | None = None
+        for path in sorted((place, *place.others), key=lambda path: self.pool(path.origin).avoided(began)):
+            left_s = total - self._clock.monotonic()
+            if left_s <= 0:
+                break
+            try:
+                connection = await self.pool(path.origin).connect(min(place.target.timeouts.connect_s, left_s))
+            except UpstreamError as error:
+                failure = error
+                continue
+            attempt.dialled_s += self._clock.monotonic() - began
+            return path, connection
+        if failure is None or self._clock.monotonic() >= total:
+            raise DeadlineExceeded("The request ran out of time.") from failure
+        raise failure
 
     async def warm(self, origins: list[Origin], within_s: float) -> None:
         """Have a connection ready to each origin before the first caller comes."""
@@ -92,10 +121,12 @@ class UpstreamClient:
 
     @property
     def open(self) -> int:
-        """Connections there are, idle or busy."""
-        return sum(pool.open for pool in self._pools.values())
+        """Connections there are, idle, busy, or being made."""
+        return sum(pool.open + pool.dialling for pool in self._pools.values())
 
     def close(self) -> None:
+        """Idle connections end now, busy ones when their answer is done."""
+        self._closing = True
         for pool in self._pools.values():
             pool.close()
 
@@ -106,6 +137,5 @@ class UpstreamClient:
 
 
 def _pieces(place: Place, head: bytes, body: bytes) -> list[bytes]:
-    # A small body travels in the head's packet; a large one isn't copied for it.
-    start = b"%b%bcontent-length: %d\r\n\r\n" % (place.head, head, len(body))
-    return [start + body] if len(body) < 16384 else [start, body]
+    start = place.head + head + b"content-length: %d\r\n\r\n" % len(body)
+    return [start + body] if len(body) < JOINED_BYTES else [start, body]

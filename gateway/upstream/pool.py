@@ -6,13 +6,19 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from gateway.errors import GatewayError, UpstreamSlow, UpstreamUnreachable
+from gateway.clock import Clock
+from gateway.errors import GatewayError, UpstreamError, UpstreamOverloaded, UpstreamSlow, UpstreamUnreachable
 from gateway.sweep import Sweeper
 from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.deadline import until
 from gateway.upstream.dial import Addresses
 
 IDLE_S = 60.0
 IDLE_MOST = 512
+# Beyond this a request is told no at once (reliability, section 1, row 6): waiting would only move the queue here.
+OPEN_MOST = 1024
+# How long an origin that couldn't be reached is asked after the other paths to the same server.
+AVOIDED_S = 5.0
 
 
 class Origin(Struct, frozen=True):
@@ -36,16 +42,31 @@ def origin_of(url: str) -> Origin:
 
 
 class Pool:
-    """Connections to one origin."""
+    """Connections to one origin. `open` counts those that stand, `dialling` those that are being made."""
 
-    def __init__(self, origin: Origin, addresses: Addresses, sweeper: Sweeper, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        addresses: Addresses,
+        clock: Clock,
+        sweeper: Sweeper,
+        tls: ssl.SSLContext | None = None,
+        *,
+        open_most: int = OPEN_MOST,
+        idle_most: int = IDLE_MOST,
+    ) -> None:
         self.origin = origin
+        self._open_most = open_most
+        self._idle_most = idle_most
         self._addresses = addresses
+        self._clock = clock
         self._sweeper = sweeper
-        self._tls = tls
+        self._tls = tls if origin.secure else None
         self._loop = asyncio.get_running_loop()
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()
+        self._failed_at = -AVOIDED_S
+        self.dialling = 0
         self.closing = False
 
     @property
@@ -56,75 +77,125 @@ class Pool:
     def open(self) -> int:
         return len(self._all)
 
+    def avoided(self, now: float) -> bool:
+        """Whether the last dial failed a moment ago."""
+        return now - self._failed_at < AVOIDED_S
+
     def take(self) -> UpstreamConnection | None:
         """An idle connection, if there is one that still stands."""
         while self._idle:
             connection = self._idle.pop()
+            connection.pooled = False
             if not connection.closed:
                 return connection
         return None
 
     async def connect(self, within_s: float) -> UpstreamConnection:
-        """A new connection. UpstreamSlow after `within_s`, UpstreamUnreachable where nobody listens or TLS fails."""
-        try:
-            async with asyncio.timeout(within_s):
-                return await self._connect()
-        except TimeoutError as error:
-            self._addresses.forget(self.origin.host, self.origin.port)
-            raise UpstreamSlow("The upstream did not accept the connection in time.") from error
+        """A new connection.
 
-    async def _connect(self) -> UpstreamConnection:
+        UpstreamSlow after `within_s`, UpstreamUnreachable where nobody listens or TLS fails, UpstreamOverloaded where
+        there are too many already: that one is ours, and says nothing about the upstream's health.
+        """
+        if len(self._all) + self.dialling >= self._open_most:
+            raise UpstreamOverloaded("Too many requests to the upstream are under way.")
+        self.dialling += 1
+        deadline = self._clock.monotonic() + within_s
+        try:
+            async with until(deadline, self._sweeper):
+                connection = await self._connect(deadline)
+        except UpstreamUnreachable:
+            self._note_failure()
+            raise
+        except TimeoutError as error:
+            self._note_failure()
+            raise UpstreamSlow("The upstream did not accept the connection in time.") from error
+        finally:
+            self.dialling -= 1
+        self._failed_at = -AVOIDED_S
+        return connection
+
+    async def _connect(self, deadline: float) -> UpstreamConnection:
+        """A connection to the first address that takes one; each but the last has its share of the time."""
         origin = self.origin
+        addresses = await self._addresses.resolve(origin.host, origin.port)
         failure: OSError | None = None
-        for address in await self._addresses.resolve(origin.host, origin.port):
+        for at, address in enumerate(addresses):
+            now = self._clock.monotonic()
+            left = len(addresses) - at
+            connection = UpstreamConnection(self, self._loop, self._clock)
             try:
-                _, connection = await self._loop.create_connection(
-                    lambda: UpstreamConnection(self, self._loop),
-                    address,
-                    origin.port,
-                    ssl=self._tls if origin.secure else None,
-                    server_hostname=origin.host if origin.secure else None,
-                )
-            except OSError as error:  # refused, unreachable, and ssl.SSLError
-                failure = error
-            else:
-                self._all.add(connection)
-                self._sweeper.add(connection)
-                return connection
-        self._addresses.forget(origin.host, origin.port)
+                async with until(now + (deadline - now) / left, self._sweeper):
+                    await self._reach(connection, address)
+            except OSError as error:  # refused, unreachable, timed out, and ssl.SSLError
+                if not isinstance(failure, TimeoutError):
+                    failure = error
+                continue
+            if at:
+                self._addresses.prefer(origin.host, origin.port, address)
+            return connection
+        if isinstance(failure, TimeoutError):
+            raise failure
         raise UpstreamUnreachable("The upstream can't be reached.") from failure
 
+    async def _reach(self, connection: UpstreamConnection, address: str) -> None:
+        try:
+            await self._loop.create_connection(
+                lambda: connection,
+                address,
+                self.origin.port,
+                ssl=self._tls,
+                server_hostname=self.origin.host if self._tls else None,
+            )
+        except asyncio.CancelledError:
+            # uvloop closes a transport whose maker was cancelled without telling the protocol that it had made.
+            connection.give_up()
+            raise
+
+    def _note_failure(self) -> None:
+        self._failed_at = self._clock.monotonic()
+        self._addresses.forget(self.origin.host, self.origin.port)
+
     async def warm(self, count: int, within_s: float) -> None:
-        """Have at least `count` connections ready. Nothing is said where it fails: a request will find out."""
-        while len(self._all) < count and not self.closing:
+        """Have `count` connections ready. Nothing is said where it fails: a request will find out."""
+        for _ in range(count - len(self._all)):
             try:
                 self.freed(await self.connect(within_s))
-            except (UpstreamSlow, UpstreamUnreachable):
+            except UpstreamError:
                 return
 
+    def opened(self, connection: UpstreamConnection) -> None:
+        self._all.add(connection)
+        self._sweeper.add(connection)
+
     def freed(self, connection: UpstreamConnection) -> None:
-        if self.closing or len(self._idle) >= IDLE_MOST:
+        if self.closing or connection.closed or len(self._idle) >= self._idle_most:
             connection.abort()
-        else:
-            connection.idle_since = self._loop.time()
-            self._idle.append(connection)
+            return
+        connection.reused = connection.pooled = True
+        connection.idle_since = self._clock.monotonic()
+        self._idle.append(connection)
 
     def lost(self, connection: UpstreamConnection) -> None:
         self._all.discard(connection)
         self._sweeper.discard(connection)
-        if connection in self._idle:
+        if connection.pooled:
+            connection.pooled = False
             self._idle.remove(connection)
 
     def evict(self, now: float) -> None:
         """Close what has been idle too long, the oldest first."""
         while self._idle and now - self._idle[0].idle_since > IDLE_S:
-            self._idle.pop(0).abort()
+            connection = self._idle.pop(0)
+            connection.pooled = False
+            connection.abort()
 
     def close(self) -> None:
         """Idle connections end now, busy ones when their answer is done."""
         self.closing = True
         while self._idle:
-            self._idle.pop().abort()
+            connection = self._idle.pop()
+            connection.pooled = False
+            connection.abort()
 
     def break_off(self, error: GatewayError) -> None:
         """End every connection; whoever waits on one is told why."""

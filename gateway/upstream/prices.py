@@ -1,39 +1,62 @@
 """What tokens cost: a target's own price where configured, else the list price of its provider (genai-prices).
 
 The library's lookup takes some 70 µs and its import a quarter of a second, so unit prices are looked up once a model,
-in a thread, before callers come.
+in a thread, before callers come. Two things move them: long prompts, which some lists price in tiers (the whole request
+at the rate of the tier its input falls in), and the calendar or the hour, for which a list is read again.
 """
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
+from gateway.clock import Clock, RealClock
 from gateway.features import Usage
 from gateway.settings.shape import Target
 
-SAMPLE_TOKENS = 1000
+if TYPE_CHECKING:
+    from genai_prices.types import PriceCalculation
+
+# Prices that depend on the time change on the half hour; a quarter of one is soon enough.
+TIMED_S = 900.0
+NEVER = float("inf")
 
 
 class Units(Struct, frozen=True):
-    """US dollars a token."""
+    """US dollars a token, for requests with more input tokens than `above`."""
 
     usd_in: float
     usd_out: float
     usd_cached: float
     usd_written: float
     usd_request: float = 0.0
+    above: int = -1
+
+
+class Listing(Struct, frozen=True):
+    """A model's units, those of the longest prompts first and of all others last, good until `until` (since 1970)."""
+
+    tiers: tuple[Units, ...]
+    until: float = NEVER
+
+    def units(self, input_tokens: int) -> Units:
+        return next(units for units in self.tiers if input_tokens > units.above)
 
 
 class Prices:
-    """Unit prices by (price list, model)."""
+    """List prices by (price list, model)."""
 
-    def __init__(self) -> None:
-        self._units: dict[tuple[str, str], Units | None] = {}
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or RealClock()
+        self._listings: dict[tuple[str, str], Listing | None] = {}
 
     def look_up(self, targets: list[Target]) -> None:
-        """Learn the prices of these targets. Slow (an import, and 70 µs each): for a thread."""
+        """Learn the prices of these targets. Slow (an import, and a millisecond each): for a thread."""
         for target in targets:
             key = _key(target)
-            if key[0] and target.price is None and key not in self._units:
-                self._units[key] = _listed(*key)
+            if key[0] and target.price is None and key not in self._listings:
+                self._listings[key] = listing(*key, self._clock.wall())
 
     def cost_usd(self, target: Target, usage: Usage) -> float | None:
         """What an answer cost; None where no price is known."""
@@ -43,12 +66,17 @@ class Prices:
                 own.usd_per_request
                 + (usage.input_tokens * own.usd_per_mtok_in + usage.output_tokens * own.usd_per_mtok_out) / 1e6
             )
-        units = self._units.get(_key(target))
-        if units is None:
+        key = _key(target)
+        listed = self._listings.get(key)
+        if listed is None:
             return None
+        if listed.until != NEVER and self._clock.wall() >= listed.until:
+            self._listings[key] = listed = listing(*key, self._clock.wall()) or listed
+        units = listed.units(usage.input_tokens)
         plain = usage.input_tokens - usage.cached_tokens - usage.cache_written_tokens
         return (
-            max(plain, 0) * units.usd_in
+            units.usd_request
+            + max(plain, 0) * units.usd_in
             + usage.cached_tokens * units.usd_cached
             + usage.cache_written_tokens * units.usd_written
             + usage.output_tokens * units.usd_out
@@ -59,21 +87,43 @@ def _key(target: Target) -> tuple[str, str]:
     return (target.backend.provider.price_id, target.model)
 
 
-def _listed(price_id: str, model: str) -> Units | None:
+def listing(price_id: str, model: str, now: float) -> Listing | None:
+    """What the list says of a model at `now` (seconds since 1970); None where it has no token prices for it."""
     from genai_prices import Usage as Counted  # noqa: PLC0415  (a quarter of a second, in a thread)
     from genai_prices import calc_price  # noqa: PLC0415
+    from genai_prices.types import ModelPrice, TieredPrices  # noqa: PLC0415
 
-    def price(**counts: int) -> float:
-        return float(calc_price(Counted(**counts), model, provider_id=price_id).total_price)
+    at = datetime.fromtimestamp(now, UTC)
 
-    n = SAMPLE_TOKENS
+    def priced(**counts: int) -> "PriceCalculation":
+        return calc_price(Counted(**counts), model, provider_id=price_id, genai_request_timestamp=at)
+
+    def price(**counts: int) -> Decimal:
+        return priced(**counts).total_price
+
     try:
-        usd_in = price(input_tokens=n)
-        return Units(
-            usd_in=usd_in / n,
-            usd_out=price(output_tokens=n) / n,
-            usd_cached=price(input_tokens=n, cache_read_tokens=n) / n,
-            usd_written=price(input_tokens=n, cache_write_tokens=n) / n,
-        )
+        empty = priced()
     except LookupError:
         return None
+    prices = {name: value for name, value in vars(empty.model_price).items() if value is not None}
+    if not {"input_mtok", "output_mtok"} & prices.keys():
+        return None
+    usd_request = empty.total_price
+    starts = {tier.start for value in prices.values() if isinstance(value, TieredPrices) for tier in value.tiers}
+    tiers = []
+    for above in sorted(starts | {-1}, reverse=True):
+        n = max(above, 0) + 1
+        # Cached and written tokens are input tokens of another price: with n of each they are all of the input.
+        usd_in = price(input_tokens=n)
+        tiers.append(
+            Units(
+                usd_in=float((usd_in - usd_request) / n),
+                usd_out=float(price(input_tokens=n, output_tokens=1) - usd_in),
+                usd_cached=float((price(input_tokens=n, cache_read_tokens=n) - usd_request) / n),
+                usd_written=float((price(input_tokens=n, cache_write_tokens=n) - usd_request) / n),
+                usd_request=float(usd_request),
+                above=above,
+            )
+        )
+    timed = not isinstance(empty.model.prices, ModelPrice)
+    return Listing(tuple(tiers), now - now % TIMED_S + TIMED_S if timed else NEVER)

@@ -1,0 +1,14 @@
+"""These tests run on the loop that serves: transports differ in when and how they tell of an end."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
+import uvloop
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    del config, item
+    return {"uvloop": uvloop.new_event_loop}
