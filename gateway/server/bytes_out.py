@@ -1,6 +1,7 @@
 """Answers as bytes: status lines, header blocks, chunks."""
 
 from http import HTTPStatus
+from math import ceil
 from typing import Final
 
 from gateway.errors import (
@@ -25,10 +26,9 @@ def status_line(status: int) -> bytes:
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
 
 
-def head(status: int, headers: list[tuple[bytes, bytes]], framing: bytes, *, close: bool) -> bytes:
-    """A whole header block. `framing` is a finished line saying how the body ends, or b"" for none."""
-    lines = b"".join([b"%b: %b\r\n" % header for header in headers])
-    return b"%b%b%b%b\r\n" % (status_line(status), lines, framing, b"connection: close\r\n" if close else b"")
+def error_lines(error: GatewayError) -> bytes:
+    """The header lines of an error's answer."""
+    return b"".join([b"%b: %b\r\n" % header for header in error_headers(error)])
 
 
 def chunk(data: bytes) -> bytes:
@@ -41,10 +41,16 @@ def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
     headers += [(name.encode(), value.encode()) for name, value in error.headers]
     if isinstance(error, UpstreamBusy | RateLimited):
         wait_s = error.retry_after_s if error.retry_after_s is not None else RETRY_AFTER_SHED_S
-        headers.append((b"retry-after", b"%d" % max(1, min(RETRY_AFTER_MOST_S, round(wait_s)))))
+        headers += _wait(wait_s)
     elif isinstance(error, GatewayFault) and error.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers.append((b"retry-after", b"%d" % RETRY_AFTER_SHED_S))
+        headers += _wait(RETRY_AFTER_SHED_S)
     elif isinstance(error, UpstreamError | DeadlineExceeded) or error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         # Our attempts are spent, and some of them may have been billed: the client's own three would triple that.
         headers.append((b"x-should-retry", b"false"))
     return headers
+
+
+def _wait(wait_s: float) -> list[tuple[bytes, bytes]]:
+    """How long to wait, in both units: whole seconds rounded up, since too early is refused again; at most a minute."""
+    wait_s = min(float(RETRY_AFTER_MOST_S), max(wait_s, 0.001))
+    return [(b"retry-after", b"%d" % ceil(wait_s)), (b"retry-after-ms", b"%d" % ceil(wait_s * 1000))]

@@ -4,39 +4,47 @@ llhttp can't be used here: it does not say where in its input a message ended, s
 read before they were counted. A property test holds this reader to llhttp's own reading of the same bytes.
 """
 
+import re
 from typing import Final
 
 from gateway.errors import MalformedHttp, TooLarge
 
-SIZE_LINE_BYTES: Final = 1024 + 20
+LINE_BYTES: Final = 1024 + 20  # a size and its extensions (row A15)
 TRAILER_BYTES: Final = 1024
 FRAMING_BYTES: Final = 16 * 1024
-_HEX: Final = frozenset(b"0123456789abcdefABCDEF")
+_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_QUOTED: Final = rb'"(?:[\t !\x23-\x5b\x5d-\x7e]|\\[\t -~])*"'
+_SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;%b(?:=(?:%b|%b))?)*\Z" % (_TOKEN, _TOKEN, _QUOTED))
+_TRAILER: Final = re.compile(rb"(?!(?:content-length|transfer-encoding):)%b:[\t -~]*\Z" % _TOKEN, re.IGNORECASE)
 
 _SIZE, _DATA, _DATA_END, _TRAILERS, _DONE = range(5)
 
 
 class ChunkedBody:
-    """Bytes in, body out, wherever they were cut. Extensions and trailers are counted and thrown away."""
+    """Bytes in, body out, wherever they were cut. Extensions and trailers are counted and thrown away.
 
-    __slots__ = ("_framing", "_left", "_line", "_most_bytes", "_parts", "_size", "_state", "_trailers")
+    `keeps=False` only follows the framing, for a body that somebody else gathers.
+    """
 
-    def __init__(self, most_bytes: int) -> None:
+    __slots__ = ("_body", "_framing", "_keeps", "_left", "_line", "_most_bytes", "_size", "_state", "_trailers")
+
+    def __init__(self, most_bytes: int, *, keeps: bool = True) -> None:
         self._most_bytes = most_bytes
+        self._keeps = keeps
         self._state = _SIZE
         self._line = b""
         self._left = 0
         self._size = 0
         self._framing = 0
         self._trailers = 0
-        self._parts: list[bytes] = []
+        self._body = bytearray()  # a list of pieces could weigh thirty times what they hold
 
     @property
     def done(self) -> bool:
         return self._state == _DONE
 
     def body(self) -> bytes:
-        return b"".join(self._parts)
+        return bytes(self._body)
 
     def feed(self, data: bytes) -> bytes:
         """Take in more of the body; what is left over belongs to the next request, once `done`.
@@ -46,30 +54,31 @@ class ChunkedBody:
         at = 0
         while at < len(data) and self._state != _DONE:
             if self._state == _DATA:
-                piece = data[at : at + self._left]
-                self._parts.append(piece)
-                at += len(piece)
-                self._left -= len(piece)
+                stop = min(at + self._left, len(data))
+                if self._keeps:
+                    self._body += data[at:stop]
+                self._left -= stop - at
+                at = stop
                 if self._left == 0:
                     self._state = _DATA_END
                 continue
-            end = data.find(b"\n", at)
-            stop = end + 1 if end >= 0 else len(data)
+            end = data.find(b"\n", at) + 1
+            stop = end or len(data)
             self._count(stop - at)
-            self._line += data[at:stop]
+            line = self._line + data[at:stop] if self._line else data[at:stop]
             at = stop
-            if len(self._line) > SIZE_LINE_BYTES:
+            if len(line) > LINE_BYTES:
                 raise MalformedHttp("The request's chunk framing is too long.")
-            if end >= 0:
-                line, self._line = self._line, b""
+            if end:
+                self._line = b""
                 self._take_line(line)
+            else:
+                self._line = line
         return data[at:]
 
     def _take_line(self, line: bytes) -> None:
-        if not line.endswith(b"\r\n"):
-            raise MalformedHttp("The request's chunk framing is not valid.")
         text = line[:-2]
-        if b"\r" in text or b"\0" in text:
+        if line[-2:] != b"\r\n":
             raise MalformedHttp("The request's chunk framing is not valid.")
         if self._state == _DATA_END:
             if text:
@@ -77,18 +86,18 @@ class ChunkedBody:
             self._state = _SIZE
         elif self._state == _SIZE:
             self._begin_chunk(text)
+        elif not text:
+            self._state = _DONE
         else:
             self._trailers += len(line)
-            if self._trailers > TRAILER_BYTES:
-                raise MalformedHttp("The request's trailers are too long.")
-            if not text:
-                self._state = _DONE
+            if self._trailers > TRAILER_BYTES or not _TRAILER.match(text):
+                raise MalformedHttp("The request's trailers are not valid.")
 
     def _begin_chunk(self, text: bytes) -> None:
-        size, _, extension = text.partition(b";")
-        if not size or len(size) > 16 or not _HEX.issuperset(size) or not (extension.isascii() or not extension):
+        found = _SIZE_LINE.match(text)
+        if found is None:
             raise MalformedHttp("A chunk's size is not valid.")
-        self._left = int(size, 16)
+        self._left = int(found[1], 16)
         self._size += self._left
         if self._size > self._most_bytes:
             raise TooLarge("The request body is too large.")

@@ -1,21 +1,23 @@
 """The door: who may connect, which request goes where, and the only place where request tasks are made."""
 
 import asyncio
-from http import HTTPStatus
+import ssl
+from collections.abc import Coroutine
 
 from gateway import pipeline
-from gateway.errors import GatewayError, Overloaded
+from gateway.errors import Bug, GatewayError, Overloaded
 from gateway.exchange import Call
 from gateway.pipeline import Runtime
-from gateway.server import bytes_out, routes
+from gateway.server import routes
+from gateway.server.arrival import Arrival
+from gateway.server.guests import Guest, Guests
 from gateway.server.handover import Handover
-from gateway.server.head import Head, HeadReader
+from gateway.server.head import Head, HeadReader, check_size
 from gateway.server.protocol import CallerConnection
+from gateway.server.routes import Route
+from gateway.server.welcome import welcome
 from gateway.sweep import Sweeper
 from gateway.wire import load
-
-_JSON = (b"content-type", b"application/json")
-_NO_STORE = (b"cache-control", b"no-store")
 
 
 class Door:
@@ -26,174 +28,166 @@ class Door:
 
     def __init__(self, runtime: Runtime, sweeper: Sweeper) -> None:
         self._loop = asyncio.get_running_loop()
-        self._sweeper = sweeper
-        self._clock = runtime.clock
-        self._connections: set[CallerConnection] = set()
-        self._by_address: dict[str, int] = {}
+        self.sweeper = sweeper
+        self.guests = Guests(sweeper)
+        self._busy = 0
+        self._changed = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ids = runtime.clock.draw()
+        self._id_start = f"req_{runtime.clock.draw():016x}"
+        self.now = runtime.clock.monotonic
+        self.wall = runtime.clock.wall
         self._count = 0
-        self.handover = Handover(self)
+        self._handover = Handover(self)
         self.draining = False
         self.use(runtime)
 
     def use(self, runtime: Runtime) -> None:
         """Serve the next requests under another configuration."""
+        settings = runtime.settings
         self.runtime = runtime
-        self.caps = runtime.settings.caps
-        self.deadlines = runtime.settings.deadlines
-        self.heads = HeadReader(self.caps, runtime.settings.listen.names)
+        self.caps = settings.caps
+        self.deadlines = settings.deadlines
+        self.heads = HeadReader(self.caps, settings.listen.names)
+        self.guests.use(self.caps, settings.trusted_proxies)
 
     # --- connections --------------------------------------------------------------------------------------------------
 
-    def connection(self, *, secure: bool = False) -> "asyncio.Protocol":
-        """A protocol for a connection just accepted: a caller's, or one that says we are full."""
-        if len(self._connections) + self.handover.open >= self.caps.connections:
-            return _Full(self)
-        return _Counted(self, secure=secure)
+    def connection(self, context: ssl.SSLContext | None = None) -> asyncio.Protocol:
+        """A protocol for a connection just accepted; with a context, one that speaks TLS."""
+        return CallerConnection(self) if context is None else Arrival(self, context)
 
-    def welcome(self, connection: CallerConnection) -> bool:
-        """Count a new connection; whether its address may have one more."""
-        address = connection.address
-        count = self._by_address.get(address, 0)
-        if count >= self.caps.per_address and not _exempt(address):
-            return False
-        self._by_address[address] = count + 1
-        self._connections.add(connection)
-        self._sweeper.add(connection)
-        return True
-
-    def gone(self, connection: CallerConnection) -> None:
-        if connection not in self._connections:
+    def welcome(self, connection: CallerConnection) -> None:
+        """Let a new connection in, or tell it that there are too many."""
+        if self.guests.enter(connection):
             return
-        self._connections.discard(connection)
-        self._sweeper.discard(connection)
-        count = self._by_address.get(connection.address, 0) - 1
-        if count > 0:
-            self._by_address[connection.address] = count
+        if self.guests.refuse(connection):
+            connection.turn_away(Overloaded("This gateway has too many connections."))
         else:
-            self._by_address.pop(connection.address, None)
+            connection.abort()
+
+    def lingers(self, connection: CallerConnection) -> None:
+        del connection
+        self._changed.set()
+
+    def gone(self, guest: Guest) -> None:
+        self.guests.leave(guest)
+        self._changed.set()
+
+    def handed_back(self, guest: Guest) -> None:
+        """An exchange that another application answered is over, and so is its connection."""
+        self._handover.returned()
+        self.gone(guest)
 
     @property
     def open(self) -> int:
-        return len(self._connections) + self.handover.open
+        """Connections there are."""
+        return len(self.guests)
 
     @property
     def busy(self) -> int:
         """Requests under way."""
-        return len(self._tasks) + self.handover.open
+        return self._busy + self._handover.open
+
+    def announce(self) -> None:
+        """Say `Connection: close` with every answer from now on, and still let everyone in."""
+        self.draining = True
 
     def drain(self) -> None:
-        """Say `Connection: close` from now on; idle connections end at once."""
-        self.draining = True
-        for connection in tuple(self._connections):
-            if connection.idle:
-                connection.abort()
+        """Take no more requests: idle connections end at once, those that have just come soon."""
+        self.announce()
+        for guest in self.guests:
+            guest.finish()
 
     async def done(self) -> None:
-        """Wait until no request is under way."""
-        while self._tasks:
-            await asyncio.wait(tuple(self._tasks))
+        """Wait until nobody is waiting for an answer any more."""
+        while self.busy or any(guest.under_way for guest in self.guests):
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def flushed(self) -> None:
+        """Wait until the last answers were read and their connections have ended, as long as lingering lasts."""
+        try:
+            async with asyncio.timeout(self.deadlines.linger_s):
+                while self.open:
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return
 
     def abort(self) -> None:
         """End every connection, whatever it is doing."""
-        for connection in tuple(self._connections):
-            connection.abort()
+        for guest in self.guests:
+            guest.abort()
 
-    async def flushed(self) -> None:
-        """Wait until the last answers were read, as long as lingering lasts."""
-        deadline = self._clock.monotonic() + self.deadlines.linger_s
-        while self._connections and self._clock.monotonic() < deadline:
-            await asyncio.sleep(0.02)
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Let work that is no request run beside the requests."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # --- the desk of each connection ----------------------------------------------------------------------------------
-
-    def now(self) -> float:
-        return self._clock.monotonic()
-
-    def wall(self) -> float:
-        return self._clock.wall()
 
     def new_id(self) -> str:
         """An id no other worker gives: a random start, then a count."""
         self._count += 1
-        return f"req_{(self._ids + self._count * 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF:016x}{self._count:08x}"
+        return f"{self._id_start}{self._count}"
 
-    def greet(self, call: Call, head: Head) -> int:
+    def greet(self, call: Call, head: Head) -> Route:
+        """Accept a request by its head alone, or raise."""
+        known = head.welcome
+        if known is not None and known.holds(self.runtime, call.arrived_wall):
+            call.endpoint = known.route.endpoint
+            call.caller = known.caller
+            check_size(head, known.most_bytes)
+            return known.route
         route = routes.find(call.method, call.path)
-        call.endpoint = route.endpoint
-        if not route.public and call.method != "OPTIONS":
+        if route.slow:
+            self._handover.greet(call, route)
+        elif not route.public:
+            call.endpoint = route.endpoint
             pipeline.greet(call, self.runtime)
-        del head
-        return self.caps.json_bytes
+        most_bytes = route.most_bytes(self.caps)
+        check_size(head, most_bytes)
+        head.welcome = welcome(call, self.runtime, route, most_bytes)
+        return route
 
-    def takes_over(self, connection: CallerConnection, call: Call, head: Head, raw: bytes) -> bool:
-        return self.handover.takes(connection, call, head, raw)
+    def hand_over(self, connection: CallerConnection, call: Call, head: Head, raw: bytes, rest: bytes) -> None:
+        self._handover.take(connection, call, head, raw, rest)
 
-    def serve(self, connection: CallerConnection, call: Call) -> "asyncio.Task[None] | None":
-        if call.endpoint is None or call.method == "OPTIONS":
-            self._answer_here(connection, call)
+    def serve(self, connection: CallerConnection, call: Call, route: Route) -> "asyncio.Task[None] | None":
+        if route.local is not None:
+            self._answer_here(connection, call, route)
             return None
-        task = self._loop.create_task(pipeline.serve(call, self.runtime, connection))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        self._busy += 1
+        return self._loop.create_task(self._run(connection, call))
 
-    def turned_away(self, call: Call | None, error: GatewayError) -> bytes:
-        path = call.path if call is not None else ""
-        refused = call or Call(method="", path="", query="", headers={}, request_id=self.new_id())
-        pipeline.turn_away(refused, self.runtime, error)
-        return load(routes.error_language(path)).write_error(error, refused.request_id)
+    async def _run(self, connection: CallerConnection, call: Call) -> None:
+        """One request as a task of its own: what goes wrong in it is nobody else's trouble."""
+        runtime = self.runtime
+        try:
+            await pipeline.serve(call, runtime, connection)
+        except Exception as error:  # noqa: BLE001  (settling failed: told, and the connection ends)
+            runtime.faults.bug(error, call.request_id)
+            connection.abort()
+        finally:
+            self._busy -= 1
+            if not self._busy:
+                self._changed.set()
 
-    def _answer_here(self, connection: CallerConnection, call: Call) -> None:
-        route = routes.find(call.method, call.path)
-        if call.method == "OPTIONS" or route.local is None:
-            connection.whole(HTTPStatus.NO_CONTENT, [(b"allow", route.allow.encode())], b"")
-            return
+    def turned_away(self, call: Call, error: GatewayError) -> bytes:
+        """Settle a request that isn't served; the words of its refusal."""
+        pipeline.turn_away(call, self.runtime, error)
+        return load(routes.error_language(call.path)).write_error(error, call.request_id)
+
+    def _answer_here(self, connection: CallerConnection, call: Call, route: Route) -> None:
+        assert route.local is not None
         try:
             status, body = route.local(call, self.runtime)
         except GatewayError as error:
             connection.refuse(error, self.turned_away(call, error))
-            return
-        connection.whole(status, [_JSON, _NO_STORE], body)
-
-
-class _Counted(CallerConnection):
-    """A caller's connection that is counted by its address once that is known."""
-
-    __slots__ = ("_door",)
-
-    def __init__(self, door: Door, *, secure: bool) -> None:
-        super().__init__(door, secure=secure)
-        self._door = door
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        if not self._door.welcome(self):
-            assert isinstance(transport, asyncio.Transport)
-            _say_full(transport, self._door)
-
-
-class _Full(asyncio.Protocol):
-    """A connection above the cap: told so, and ended."""
-
-    def __init__(self, door: Door) -> None:
-        self._door = door
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        _say_full(transport, self._door)
-
-
-def _say_full(transport: asyncio.Transport, door: Door) -> None:
-    error = Overloaded("This gateway has too many connections.")
-    body = door.turned_away(None, error)
-    headers = bytes_out.error_headers(error)
-    framing = b"content-length: %d\r\n" % len(body)
-    transport.write(bytes_out.head(error.status, headers, framing, close=True) + body)
-    transport.close()
-
-
-def _exempt(address: str) -> bool:
-    """The Unix socket and loopback, where many callers share one address."""
-    return not address or address.startswith("127.") or address == "::1"
+        except Exception as error:  # noqa: BLE001  (as in the pipeline: a bug of ours becomes an answer)
+            self.runtime.faults.bug(error, call.request_id)
+            bug = Bug("The gateway failed to handle this request.")
+            connection.refuse(bug, self.turned_away(call, bug))
+        else:
+            connection.whole(status, route.lines, body)

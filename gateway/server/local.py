@@ -39,6 +39,12 @@ def ready(call: Call, runtime: Runtime) -> tuple[int, bytes]:
     return 200, b'{"status":"ready"}'
 
 
+def nothing(call: Call, runtime: Runtime) -> tuple[int, bytes]:
+    """An empty answer, whose headers say everything (OPTIONS)."""
+    del call, runtime
+    return 200, b""
+
+
 def _row(name: str) -> dict[str, object]:
     return {"id": name, "object": "model", "created": MODELS_CREATED, "owned_by": "meridian"}
 

@@ -6,6 +6,7 @@ cap.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Protocol
@@ -20,11 +21,15 @@ from gateway.errors import (
 from gateway.exchange import Call
 from gateway.server import bytes_out
 from gateway.server.chunked import ChunkedBody
-from gateway.server.head import Head, HeadReader, check_size, given_id
+from gateway.server.head import Head, HeadReader, SameHead, given_id, path_of
+from gateway.server.reply import CallerReply, Host
+from gateway.server.routes import Route
+from gateway.server.unread import Unread
 from gateway.settings.shape import Caps, Deadlines
 
 NEVER = float("inf")
 LINGER_BYTES = 64 * 1024 * 1024
+FRESH_S = 1.0  # for a connection without a request yet, once no more are wanted
 
 
 class State(IntEnum):
@@ -35,178 +40,197 @@ class State(IntEnum):
     CLOSED = 4
 
 
-class Desk(Protocol):
+class Desk(Host, Protocol):
     """What a connection asks of the door behind it."""
 
     heads: HeadReader
     caps: Caps
     deadlines: Deadlines
-    draining: bool
-
-    def now(self) -> float: ...
-
-    def wall(self) -> float: ...
+    wall: Callable[[], float]
 
     def new_id(self) -> str: ...
 
-    def greet(self, call: Call, head: Head) -> int:
-        """Accept a head, or raise; gives the cap of its body in bytes."""
+    def greet(self, call: Call, head: Head) -> Route:
+        """Accept a head, or raise."""
 
-    def takes_over(self, connection: "CallerConnection", call: Call, head: Head, raw: bytes) -> bool:
-        """Hand the connection to another application, where this request is for that."""
+    def welcome(self, connection: "CallerConnection") -> None:
+        """Let a connection in that wasn't counted before, or turn it away."""
 
-    def serve(self, connection: "CallerConnection", call: Call) -> "asyncio.Task[None] | None":
+    def hand_over(self, connection: "CallerConnection", call: Call, head: Head, raw: bytes, rest: bytes) -> None:
+        """Give the connection to another application. `raw` is the head as it came, `rest` what followed it."""
+
+    def serve(self, connection: "CallerConnection", call: Call, route: Route) -> "asyncio.Task[None] | None":
         """Serve a whole request; None where it was answered at once."""
 
-    def turned_away(self, call: Call | None, error: GatewayError) -> bytes:
+    def turned_away(self, call: Call, error: GatewayError) -> bytes:
         """The error body for a request that ends before it is served; also settles it."""
+
+    def lingers(self, connection: "CallerConnection") -> None:
+        """The last answer of this connection is on its way."""
 
     def gone(self, connection: "CallerConnection") -> None: ...
 
 
-class CallerConnection(asyncio.Protocol):
+class CallerConnection(CallerReply):
     """A connection, and at the same time the reply to the request it is serving."""
 
     __slots__ = (
+        "_ahead",
+        "_body",
         "_body_left",
         "_chunked",
-        "_close",
         "_deadline",
         "_desk",
-        "_head_only",
         "_kept",
         "_lingered",
-        "_old",
-        "_parts",
-        "_paused_since",
-        "_requests",
-        "_resume",
+        "_owed",
+        "_same",
+        "_sending",
+        "_served",
         "_state",
-        "_streaming",
         "_task",
-        "_transport",
+        "_wire",
         "address",
-        "call",
-        "paused",
+        "route",
         "secure",
-        "started",
     )
 
-    def __init__(self, desk: Desk, *, secure: bool) -> None:
+    def __init__(self, desk: Desk, wire: asyncio.Transport | None = None) -> None:
+        """`wire` is the transport below, where this connection speaks TLS."""
+        super().__init__(desk)
         self._desk = desk
-        self._transport: asyncio.Transport
+        self._wire = wire
+        self.route: Route
         self._state = State.HEAD
         self._kept = bytearray()
+        self._same = SameHead()
         self._task: asyncio.Task[None] | None = None
         self._chunked: ChunkedBody | None = None
-        self._parts: list[bytes] = []
+        self._body: bytearray | None = None
         self._body_left = 0
         self._deadline = NEVER
-        self._paused_since = NEVER
         self._lingered = 0
-        self._requests = 0
-        self._resume: Callable[[], None] | None = None
-        self._close = self._old = self._head_only = self._streaming = False
+        self._owed = NEVER  # bytes of a refused body that are still to come, where that is known
+        self._ahead = 0
+        self._served = self._sending = False
         self.address = ""
-        self.secure = secure
-        self.call: Call | None = None
-        self.paused = False
-        self.started = False
+        self.secure = wire is not None
 
     # --- the transport's side -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]  # a stream's transport reads and writes
+        self.unread = Unread(self._transport) if self._wire is None else Unread(self._transport, self._wire)
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
         self._deadline = self._desk.now() + self._desk.deadlines.headers_s
+        if self._wire is None:
+            self._desk.welcome(self)
 
     def data_received(self, data: bytes) -> None:
         state = self._state
         if state == State.HEAD:
+            if self._ahead and not self._kept:
+                self._ahead = 0
             self._read_head(data)
         elif state == State.BODY:
             self._read_body(data)
         elif state == State.BUSY:
-            if len(self._kept) + len(data) > self._desk.caps.pipelined_bytes:
-                self._close = True  # too much sent ahead: answer this one, then end
-            else:
-                self._kept += data
+            self._keep(data)
         elif state == State.LINGER:
             self._lingered += len(data)
             if self._lingered > LINGER_BYTES:
                 self.abort()
+            elif self._sending and self._lingered >= self._owed and self.secure:
+                self._part(self._desk.now())
 
     def eof_received(self) -> bool:
         """A caller's FIN means he has left: `close()` and `shutdown(SHUT_WR)` look the same from here."""
-        self._leave()
-        return False
+        if self._state != State.LINGER:
+            self.abort()
+        return False  # the transport closes itself, once what is written is out
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
-        self._state = State.CLOSED
+        self._state, self._gone = State.CLOSED, True
         self._leave()
         self._desk.gone(self)
-
-    def pause_writing(self) -> None:
-        self.paused = True
-        self._paused_since = self._desk.now()
-
-    def resume_writing(self) -> None:
-        self.paused = False
-        self._paused_since = NEVER
-        resume, self._resume = self._resume, None
-        if resume is not None:
-            resume()
 
     def _leave(self) -> None:
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-        if self._state != State.CLOSED:
-            self.abort()
+            # In the next turn of the loop: a task that was cancelled before its first step would settle nothing.
+            asyncio.get_running_loop().call_soon(task.cancel)
 
     def abort(self) -> None:
         """End the connection now; `close()` never ends against a stuck reader."""
-        self._state = State.CLOSED
-        self._transport.abort()
+        if self._state != State.CLOSED:
+            self._state, self._gone = State.CLOSED, True
+            self._transport.abort()
+        self._leave()
 
     def sweep(self, now: float) -> None:
         """Act on the deadline that has passed: for a head, a body, an idle connection, a reader who doesn't read."""
-        if now - self._paused_since > self._desk.deadlines.write_stall_s:
-            self._leave()
+        overdue = now >= self._deadline
+        if not overdue and not self.paused:
+            return
+        lingers = self._state == State.LINGER
+        his_turn = not lingers and not self.idle
+        if not his_turn and self.unread.taken():
+            # Only now has he read the last answer, so his time begins.
+            self._deadline = now + (self._desk.deadlines.linger_s if lingers else self._desk.deadlines.idle_s)
+        elif (overdue and his_turn) or not self.unread.size:
+            if overdue:
+                self._overdue(now)
+        elif self.unread.stalled(now, self._desk.deadlines.write_stall_s):
             self.abort()
-        elif now >= self._deadline:
-            if self._state == State.LINGER or (self._state == State.HEAD and self._requests and not self._kept):
+
+    def _overdue(self, now: float) -> None:
+        if self._state == State.LINGER:
+            if self._sending and self.secure:
+                self._part(now)
+            else:
                 self.abort()
-            elif self._state in (State.HEAD, State.BODY):
-                self._turn_away(ReceiveTimeout("The request did not arrive in time."))
+        elif self.idle and (self._served or self._desk.draining):
+            self.abort()
+        elif self._state in (State.HEAD, State.BODY):
+            if self.call is None:
+                self.call = self._unnamed(self._kept)
+            self._turn_away(ReceiveTimeout("The request did not arrive in time."))
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
+    def _keep(self, data: bytes) -> None:
+        """Keep what was sent ahead of its turn; where that is too much, this answer is the last."""
+        if len(self._kept) + len(data) > self._desk.caps.pipelined_bytes:
+            self._close = self._sending = True
+        else:
+            self._kept += data
+
     def _read_head(self, data: bytes) -> None:
         kept = self._kept
+        heads = self._desk.heads
         try:
             if kept:
                 start = len(kept)
                 kept += data
-                end = self._desk.heads.find_end(kept, start)
+                end = heads.find_end(kept, start)
                 if end == 0:
                     return
                 raw, rest = bytes(kept[:end]), bytes(kept[end:])
                 kept.clear()
             else:
-                end = self._desk.heads.find_end(data, 0)
+                end = heads.find_end(data, 0)
                 if end == 0:
-                    if self._requests:
+                    if self._served:
                         self._deadline = self._desk.now() + self._desk.deadlines.headers_s
                     kept += data
                     return
                 raw, rest = data[:end], data[end:]
-            head = self._desk.heads.read(raw)
+            head = self._same.read(raw, heads)
         except CallerError as error:
-            self._kept.clear()
-            self._close = True  # where the next request would begin is anybody's guess
+            self.call = self._unnamed(kept or data)
+            self._close = self._sending = True  # where the next request would begin is anybody's guess
             self._turn_away(error)
             return
         self._accept(head, raw, rest)
@@ -214,11 +238,11 @@ class CallerConnection(asyncio.Protocol):
     def _accept(self, head: Head, raw: bytes, rest: bytes) -> None:
         desk = self._desk
         now = desk.now()
-        self._requests += 1
+        self._served = True
         self._old = head.http_1_0
-        self._close = not head.keep_alive or desk.draining
+        self._close = not head.keep_alive or desk.draining or self._ahead >= desk.caps.pipelined_requests
         self._head_only = head.method == "HEAD"
-        self.started = self._streaming = False
+        self.started = False
         call = self.call = Call(
             method=head.method,
             path=head.path,
@@ -232,37 +256,39 @@ class CallerConnection(asyncio.Protocol):
         )
         length = head.length or 0
         try:
-            most_bytes = desk.greet(call, head)
-            check_size(head, most_bytes)
+            route = desk.greet(call, head)
         except GatewayError as error:
             # A body that is already here can be stepped over; one that isn't ends the connection.
             if head.chunked or length > len(rest):
-                self._close = True
-            else:
-                rest = rest[length:]
-            self._turn_away(error, rest)
+                self._close = self._sending = True
+                self._owed = NEVER if head.chunked else length - len(rest)
+            self._turn_away(error, rest[length:])
             return
-        if desk.takes_over(self, call, head, raw + rest):
+        self.route = route
+        if route.slow:
+            desk.hand_over(self, call, head, raw, rest)
             return
-        if head.expects_continue and not rest and not self._old:
+        if head.expects_continue and not rest and (length or head.chunked):
             self._transport.write(bytes_out.CONTINUE)
         if head.chunked:
+            most_bytes = route.most_bytes(desk.caps)
             self._chunked = ChunkedBody(most_bytes)
             self._expect_body(now, most_bytes)
             self._read_body(rest)
         elif length > len(rest):
+            self._body = bytearray(rest)
             self._body_left = length - len(rest)
-            if rest:
-                self._parts.append(rest)
             self._expect_body(now, length)
+        elif length == len(rest):
+            call.body = rest
+            self._complete(b"")
         else:
-            call.body = rest[:length] if length != len(rest) else rest
-            self._complete(rest[length:] if length != len(rest) else b"")
+            call.body = rest[:length]
+            self._complete(rest[length:])
 
     def _expect_body(self, now: float, size: int) -> None:
-        deadlines = self._desk.deadlines
         self._state = State.BODY
-        self._deadline = now + min(deadlines.body_most_s, deadlines.body_s + size / deadlines.body_bytes_per_s)
+        self._deadline = now + body_s(self._desk.deadlines, size)
 
     def _read_body(self, data: bytes) -> None:
         assert self.call is not None
@@ -277,14 +303,14 @@ class CallerConnection(asyncio.Protocol):
                 self._chunked = None
                 self._complete(rest)
             return
-        if len(data) < self._body_left:
-            self._body_left -= len(data)
-            self._parts.append(data)
-            return
-        self._parts.append(data[: self._body_left])
-        self.call.body = b"".join(self._parts)
-        self._parts.clear()
-        self._complete(data[self._body_left :])
+        assert self._body is not None
+        self._body += data[: self._body_left]
+        rest = data[self._body_left :]
+        self._body_left -= len(data) - len(rest)
+        if self._body_left == 0:
+            self.call.body = bytes(self._body)
+            self._body = None
+            self._complete(rest)
 
     def _complete(self, rest: bytes) -> None:
         """A whole request is here: serve it."""
@@ -292,115 +318,65 @@ class CallerConnection(asyncio.Protocol):
         self._state = State.BUSY
         self._deadline = NEVER
         if rest:
-            if len(rest) > self._desk.caps.pipelined_bytes:
-                self._close = True
-            else:
-                self._kept += rest
-        self._task = self._desk.serve(self, self.call)
+            self._keep(rest)
+        self._task = self._desk.serve(self, self.call, self.route)
 
-    # --- answering ----------------------------------------------------------------------------------------------------
+    def _unnamed(self, data: bytes | bytearray) -> Call:
+        """A request whose head can't be believed: only the language of its answer is guessed from it."""
+        desk = self._desk
+        self._head_only = data.startswith(b"HEAD ")
+        self._old = False
+        return Call(
+            method="",
+            path=path_of(data),
+            query="",
+            headers={},
+            address=self.address,
+            request_id=desk.new_id(),
+            arrived=desk.now(),
+            arrived_wall=desk.wall(),
+            secure=self.secure,
+        )
 
-    def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        self._start(headers)
-        if self._state == State.CLOSED:
-            return
-        self._announce_drain()
-        head = bytes_out.head(status, headers, b"content-length: %d\r\n" % len(body), close=self._close)
-        if self._head_only:
-            self._transport.write(head)
-        elif len(body) < 16384:
-            self._transport.write(head + body)
-        else:
-            self._transport.writelines([head, body])
-        self._next()
+    # --- the end of an answer -----------------------------------------------------------------------------------------
 
-    def stream(self, headers: list[tuple[bytes, bytes]], first: bytes) -> None:
-        self._start(headers)
-        self._streaming = True
-        if self._state == State.CLOSED:
-            return
-        if self._old:
-            self._close = True
-            head = bytes_out.head(200, headers, b"", close=True)
-            self._transport.write(head + first)
-            return
-        self._announce_drain()
-        head = bytes_out.head(200, headers, b"transfer-encoding: chunked\r\n", close=self._close)
-        self._transport.write(b"%b%x\r\n%b\r\n" % (head, len(first), first))
-
-    def write(self, data: bytes) -> None:
-        if self._state == State.CLOSED:
-            return
-        if self._old:
-            self._transport.write(data)
-        else:
-            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-
-    def end(self) -> None:
-        self._streaming = False
-        if self._state == State.CLOSED:
-            return
-        if not self._old:
-            self._transport.write(bytes_out.LAST_CHUNK)
-        self._next()
-
-    def fail(self, frame: bytes) -> None:
-        self._streaming = False
-        if self._state == State.CLOSED:
-            return
-        self._close = True
-        if frame:
-            self.write(frame)
-            if not self._old:
-                self._transport.write(bytes_out.LAST_CHUNK)
-        # With nothing to say in the caller's language, the missing last chunk says it: clients raise on that.
-        self._next()
-
-    def refuse(self, error: GatewayError, body: bytes) -> None:
-        """Answer with an error instead."""
-        self._close = self._close or error.closes
-        self.whole(error.answer_status, bytes_out.error_headers(error), body)
-
-    def on_writable(self, resume: Callable[[], None]) -> None:
-        self._resume = resume
-        if not self.paused:
-            self.resume_writing()
-
-    def _start(self, headers: list[tuple[bytes, bytes]]) -> None:
-        self.started = True
-        if self.call is not None:
-            headers.append((b"x-request-id", self.call.request_id.encode()))
-
-    def _announce_drain(self) -> None:
-        if self._desk.draining:
-            self._close = True
+    def turn_away(self, error: GatewayError) -> None:
+        """Say no to a connection that has just come."""
+        self.call = self._unnamed(b"")
+        self._close = self._sending = True
+        self._turn_away(error)
 
     def _turn_away(self, error: GatewayError, rest: bytes = b"") -> None:
         """Answer a request that isn't served; its body, where it is still coming, is not waited for."""
-        self._chunked = None
-        self._parts.clear()
-        if error.closes or self._state == State.BODY:
-            self._close = True
-        self._kept[:] = rest
+        assert self.call is not None
+        if self._state == State.BODY:
+            self._close = self._sending = True
+        self._chunked = self._body = None
+        self._kept.clear()
         self._state = State.BUSY
+        if rest:
+            self._keep(rest)
         self.refuse(error, self._desk.turned_away(self.call, error))
 
     def _next(self) -> None:
         """The answer is out: the next request, or the end."""
         self._task = None
         self.call = None
-        if self._close:
+        if self._close or self._desk.draining:
             self._linger()
+            return
+        if self._kept:
+            # Not from within this call: a thousand pipelined requests would be a thousand frames deep.
+            asyncio.get_running_loop().call_soon(self._read_kept)
             return
         self._state = State.HEAD
         self._deadline = self._desk.now() + self._desk.deadlines.idle_s
-        if self._kept:
-            # Not from within this call: a thousand pipelined requests would be a thousand frames deep.
-            self._deadline = self._desk.now() + self._desk.deadlines.headers_s
-            asyncio.get_running_loop().call_soon(self._read_kept)
 
     def _read_kept(self) -> None:
-        if self._state == State.HEAD and self._kept:
+        """Until then the connection stays busy, so that what comes meanwhile is kept behind what is here."""
+        if self._state == State.BUSY:
+            self._state = State.HEAD
+            self._ahead += 1
             data = bytes(self._kept)
             self._kept.clear()
             self._read_head(data)
@@ -408,15 +384,23 @@ class CallerConnection(asyncio.Protocol):
     def _linger(self) -> None:
         """End so that the answer arrives: a close while the caller still sends would reset what he has not yet read."""
         self._state = State.LINGER
+        self._sending = self._sending or bool(self._kept)
         self._kept.clear()
         now = self._desk.now()
         self._deadline = now + self._desk.deadlines.linger_s
-        if self._paused_since != NEVER:
-            self._deadline = now + self._desk.deadlines.write_stall_s
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
-            self._transport.close()  # TLS says its goodbye itself
+        if not self.secure:
+            if not self._transport.is_closing():
+                with contextlib.suppress(OSError):  # he has reset it meanwhile
+                    self._transport.write_eof()
+        elif not self._sending:
+            self._part(now)
+        self._desk.lingers(self)
+
+    def _part(self, now: float) -> None:
+        """TLS says its own goodbye, after which nothing can be read, so what was still coming is read first."""
+        self._sending = False
+        self._deadline = now + self._desk.deadlines.linger_s
+        self._transport.close()
 
     # --- for the door -------------------------------------------------------------------------------------------------
 
@@ -425,8 +409,26 @@ class CallerConnection(asyncio.Protocol):
         """Whether nothing is under way, not even half a head."""
         return self._state == State.HEAD and not self._kept
 
+    @property
+    def under_way(self) -> bool:
+        """Whether somebody waits for an answer, or is about to ask for one."""
+        return self._state < State.LINGER
+
+    def finish(self) -> None:
+        """No more requests are wanted: an idle connection ends, one that has just come is given a moment."""
+        if not self.idle:
+            return
+        if self._served:
+            self.abort()
+        else:
+            self._deadline = min(self._deadline, self._desk.now() + FRESH_S)
+
     def release(self) -> asyncio.Transport:
-        """Give the transport away; this object is done with it."""
-        self._state = State.CLOSED
-        self._desk.gone(self)
+        """Give the transport away; this object is done with it, and tells nobody."""
+        self._state, self._gone = State.CLOSED, True
         return self._transport
+
+
+def body_s(deadlines: Deadlines, size: int) -> float:
+    """Seconds a body of this size may take to arrive."""
+    return min(deadlines.body_most_s, deadlines.body_s + size / deadlines.body_bytes_per_s)

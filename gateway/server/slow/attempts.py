@@ -1,0 +1,171 @@
+"""Attempts made with aiohttp's client: the same plan, records and rules as the pipeline's own (stages/attempt.py).
+
+A session lives for one attempt: no cookies, no redirects, no environment proxies, no decompression, and no address
+that the upstream client would not dial either.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final, TypeVar
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from msgspec import Struct
+
+from gateway.errors import (
+    CallerLeft,
+    GatewayError,
+    NoRoute,
+    UpstreamBroken,
+    UpstreamDisconnected,
+    UpstreamError,
+    UpstreamSlow,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+)
+from gateway.exchange import Attempt, Exchange
+from gateway.pipeline import onward, patience, permit, unserved
+from gateway.server.loan import Loan
+from gateway.stages.attempt import MOST_ATTEMPTS
+from gateway.upstream.catalogue import Place
+from gateway.upstream.dial import Addresses
+
+T = TypeVar("T")
+
+_WRITTEN_BY_AIOHTTP: Final = frozenset(("content-type", "host"))
+
+
+class Ask(Struct, frozen=True):
+    """One attempt about to be made: what to call, with what, until when (monotonic seconds)."""
+
+    place: Place
+    attempt: Attempt
+    session: aiohttp.ClientSession
+    headers: dict[str, str]
+    url: str
+    total: float
+
+
+async def first_answer(exchange: Exchange, loan: Loan, model: str, ask: Callable[[Ask], Awaitable[T]]) -> T:
+    """What the first place for this model gives; where `ask` raises an UpstreamError, the next may be tried."""
+    runtime, call = loan.runtime, loan.call
+    clock, health = runtime.clock, runtime.attempter.health
+    assert call.endpoint is not None
+    exchange.model = model
+    permit(call.caller, model)
+    lines = onward(call, runtime.instance)
+    plan = runtime.catalogue.plan(model, exchange.operation, call.endpoint.wire)
+    if not plan.places:
+        raise unserved(runtime.catalogue, model)
+    asked_ms = call.headers.get(b"x-gateway-timeout-ms")
+    total = exchange.started + (plan.total_s if asked_ms is None else min(plan.total_s, patience(asked_ms)))
+    addresses = Addresses(clock, loan.sweeper, runtime.settings.private_networks)
+    failure: GatewayError | None = None
+    for place in plan.places[:MOST_ATTEMPTS]:
+        attempt = Attempt(place.target, clock.monotonic())
+        exchange.attempts.append(attempt)
+        health.began(attempt)
+        failure = None
+        try:
+            async with _session(place, addresses) as session:
+                attempt.sent = clock.monotonic()
+                answer = await ask(Ask(place, attempt, session, _headers(place, lines), _url(place), total))
+        except UpstreamError as error:
+            error.target = place.name
+            attempt.outcome = error.reason
+            failure = error
+            if loan.started or not error.try_elsewhere:
+                break
+        except asyncio.CancelledError:
+            attempt.outcome = CallerLeft.code
+            raise
+        except GatewayError as error:
+            attempt.outcome = error.reason
+            raise
+        else:
+            attempt.outcome = attempt.outcome or "answered"
+            return answer
+        finally:
+            attempt.ended = clock.monotonic()
+            hurts = isinstance(failure, UpstreamError) and failure.hurts_health
+            health.ended(attempt, hurts=hurts, output_tokens=0, stream=False)
+    raise failure or NoRoute("No backend serves this model now.")
+
+
+def _url(place: Place) -> str:
+    scheme = "https" if place.origin.secure else "http"
+    return f"{scheme}://{place.origin.authority}{place.head.split(b' ', 2)[1].decode()}"
+
+
+def _headers(place: Place, lines: bytes) -> dict[str, str]:
+    """A place's header lines and the request's own, without those that aiohttp writes."""
+    head = place.head.partition(b"\r\n")[2] + lines
+    pairs = [line.partition(": ") for line in head.decode("latin-1").split("\r\n") if line]
+    return {name: value for name, _, value in pairs if name not in _WRITTEN_BY_AIOHTTP}
+
+
+@asynccontextmanager
+async def _session(place: Place, addresses: Addresses) -> AsyncIterator[aiohttp.ClientSession]:
+    origin = place.origin
+    resolver = _Allowed(await addresses.resolve(origin.host, origin.port))
+    connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True)
+    redirects = aiohttp.TraceConfig()
+    redirects.on_request_redirect.append(_refuse_redirect)
+    async with aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=place.target.timeouts.connect_s),
+        auto_decompress=False,
+        trace_configs=[redirects],
+    ) as session:
+        with _in_our_words():
+            yield session
+
+
+async def _refuse_redirect(*_: object) -> None:
+    raise UpstreamBroken("The upstream answered with a redirect.")
+
+
+class _Allowed(AbstractResolver):
+    """Gives the addresses that were resolved and allowed before."""
+
+    def __init__(self, addresses: list[str]) -> None:
+        self._addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        del family
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in self._addresses
+        ]
+
+    async def close(self) -> None:
+        """Nothing is kept."""
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """What aiohttp's client raises, as our own errors."""
+    try:
+        yield
+    except aiohttp.ServerTimeoutError as error:
+        raise UpstreamSlow("The upstream did not accept the connection in time.") from error
+    except aiohttp.ClientConnectorError as error:
+        raise UpstreamUnreachable("The upstream can't be reached.") from error
+    except aiohttp.ClientPayloadError as error:
+        raise UpstreamTruncated("The upstream ended before its answer was complete.") from error
+    except (aiohttp.ClientConnectionError, ConnectionError) as error:
+        raise UpstreamDisconnected("The upstream connection was lost.") from error
+    except aiohttp.ClientError as error:
+        raise UpstreamBroken("The upstream's answer is not valid.") from error
