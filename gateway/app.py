@@ -6,6 +6,7 @@ import gc
 import logging
 import signal
 import socket
+import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -36,6 +37,10 @@ from gateway.upstream.prices import Prices
 
 BACKENDS_EVERY = 0.25
 WARM_WITHIN_S = 2.0
+# How long connections are still taken, and told to go elsewhere, before they no longer are.
+ANNOUNCE_S = 1.0
+# What was aborted is settled within two turns of the loop; this is for a machine that stands still.
+SETTLE_WITHIN_S = 1.0
 # Collections of the young generation cost a pause each; requests free themselves, so they are rare and late.
 GC_THRESHOLDS = (50_000, 20, 50)
 
@@ -70,6 +75,12 @@ class Telemetry:
         where = f"{place.tb_frame.f_code.co_filename.rpartition('/')[2]}:{place.tb_lineno}" if place else ""
         self.log("error", "bug", request_id=request_id, error=type(error).__name__, where=where)
 
+    def unhandled(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """The same for a failure that was nobody's: the loop itself would write down its words."""
+        del loop
+        error = context.get("exception")
+        self.bug(error if isinstance(error, BaseException) else RuntimeError(), "")
+
 
 class Worker:
     """The data plane of one process, led by the supervisor through a channel."""
@@ -89,6 +100,9 @@ class Worker:
         self._health: Health | None = None
         self._clients: list[UpstreamClient] = []  # the last is in use, those before it finish their answers
         self._servers: list[asyncio.Server] = []
+        self._beside: list[asyncio.Task[None]] = []
+        self._tls: ssl.SSLContext | None = None
+        self._unsaid = b""
         self._leaving = asyncio.Event()
         self._drain_within_s = 0.0
         self._next_report = 0.0
@@ -96,12 +110,14 @@ class Worker:
 
     async def run(self) -> None:
         """Serve until told to drain, or until the channel ends."""
+        self._loop.set_exception_handler(self._telemetry.unhandled)
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._listen_to_supervisor(group))
             self._tick()
             await self._leaving.wait()
             await self._drain()
-            listening.cancel()
+            for task in (listening, *self._beside):
+                task.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._telemetry.tracer is not None:
             self._telemetry.tracer.close()
@@ -113,27 +129,44 @@ class Worker:
     async def _listen_to_supervisor(self, group: asyncio.TaskGroup) -> None:
         unframer = Unframer()
         self._channel.setblocking(False)
-        while data := await self._loop.sock_recv(self._channel, 1 << 16):
-            for message in unframer.feed(data):
-                if isinstance(message, Configure):
-                    await self._configure(message.settings, group)
-                elif isinstance(message, Drain):
-                    self._drain_within_s = message.within_s
-                    self._leaving.set()
+        try:
+            while data := await self._loop.sock_recv(self._channel, 1 << 16):
+                for message in unframer.feed(data):
+                    if isinstance(message, Configure):
+                        await self._configure(message.settings, group)
+                    elif isinstance(message, Drain):
+                        self._drain_within_s = message.within_s
+                        self._leaving.set()
+        except (OSError, ValueError) as error:
+            # A supervisor who is killed with our words unread resets the channel rather than ending it.
+            self._telemetry.log("warning", "channel lost", error=type(error).__name__)
+        if self._leaving.is_set():
+            return
         self._drain_within_s = self._runtime.settings.drain_s if self._runtime is not None else 0.0
         self._leaving.set()
 
     def _say(self, message: Message) -> None:
-        """Tell the supervisor, if he is still there and listens: what he misses he hears again, or needs no more."""
-        with contextlib.suppress(OSError):
-            self._channel.send(frame(message), socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+        """Tell the supervisor, if he is still there. What he has no room for now is said at the next ticks."""
+        self._unsaid += frame(message)
+        self._speak()
+
+    def _speak(self) -> None:
+        try:
+            while self._unsaid:
+                sent = self._channel.send(self._unsaid, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                self._unsaid = self._unsaid[sent:]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._unsaid = b""
 
     async def _configure(self, settings: Settings, group: asyncio.TaskGroup) -> None:
         try:
             runtime, client, health = self._build(settings)
+            self._certify(settings)
             if self._door is None:
-                self._door = Door(runtime, self._sweeper)
-                await self._open(self._door, settings)
+                self._door = await self._open(runtime)
+            self._telemetry.configure(settings)
         except (OSError, LookupError, ValueError) as error:
             self._say(Ready(problem=f"{type(error).__name__}: {error}"))
             return
@@ -141,10 +174,13 @@ class Worker:
             self._clients[-1].close()
         self._clients.append(client)
         self._runtime, self._health = runtime, health
-        self._telemetry.configure(settings)
         self._door.use(runtime)
-        group.create_task(client.warm([origin_of(b.base_urls[0]) for b in settings.backends.values()], WARM_WITHIN_S))
-        group.create_task(self._learn_prices(settings))
+        origins = [origin_of(backend.base_urls[0]) for backend in settings.backends.values()]
+        self._beside = [
+            *(task for task in self._beside if not task.done()),
+            group.create_task(client.warm(origins, WARM_WITHIN_S)),
+            group.create_task(self._learn_prices(settings)),
+        ]
         gc.collect()
         gc.freeze()
         self._say(Ready())
@@ -175,26 +211,41 @@ class Worker:
         )
         return runtime, client, health
 
-    async def _open(self, door: Door, settings: Settings) -> None:
-        """Accept on every socket the supervisor gave; TLS on all but the Unix one, where it is configured."""
-        context = tls_context(settings.listen.tls) if settings.listen.tls is not None else None
+    def _certify(self, settings: Settings) -> None:
+        """Use what the certificate files hold now; connections that stand keep what they were shown."""
+        tls = settings.listen.tls
+        fresh = tls_context(tls) if tls is not None else None
+        if self._door is None:
+            self._tls = fresh
+        elif (fresh is None) != (self._tls is None):
+            raise ValueError("TLS is switched on or off by a restart")
+        elif tls is not None and self._tls is not None:
+            self._tls.load_cert_chain(tls.certificate, tls.key)
+
+    async def _open(self, runtime: Runtime) -> Door:
+        """Accept on every socket the supervisor gave."""
+        door = Door(runtime, self._sweeper)
         for sock in self._listening:
-            self._servers.append(await listen(door, sock, context))
+            self._servers.append(await listen(door, sock, self._tls))
+        return door
 
     # --- what time brings ---------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
+        # First of all the next one: no failure below may stop the clock.
+        self._loop.call_later(INTERVAL_S, self._tick)
         now = self._loop.time()
         if self._expected_tick:
             self._telemetry.metrics.loop_lag.observe(max(0.0, now - self._expected_tick))
-        self._sweeper.sweep(self._clock.monotonic())
+        self._expected_tick = now + INTERVAL_S
+        self._speak()
         if now >= self._next_report and self._clients:
             self._next_report = now + BACKENDS_EVERY
-            self._clients[-1].evict(now)
+            if not self._unsaid:
+                self._report()
             self._clients = [*(c for c in self._clients[:-1] if c.open), self._clients[-1]]
-            self._report()
-        self._expected_tick = now + INTERVAL_S
-        self._loop.call_later(INTERVAL_S, self._tick)
+            self._clients[-1].evict(self._clock.monotonic())
+        self._sweeper.sweep(self._clock.monotonic())
 
     def _report(self) -> None:
         assert self._health is not None
@@ -211,9 +262,14 @@ class Worker:
         """Say `Connection: close`, stop accepting, let what runs finish, and break off what doesn't."""
         door = self._door
         if door is not None:
-            door.drain()
+            door.announce()
+            if door.open:
+                # Whoever keeps a connection learns from its next answer that he needs another; to close it under his
+                # request would be a failure for him.
+                await asyncio.sleep(min(ANNOUNCE_S, self._drain_within_s))
             for server in self._servers:
                 server.close()
+            door.drain()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._drain_within_s):
                     await door.done()
@@ -221,6 +277,9 @@ class Worker:
                 client.break_off(Draining("This gateway is shutting down."))
             await door.flushed()
             door.abort()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_WITHIN_S):
+                    await door.done()
         self._say(Drained())
 
 

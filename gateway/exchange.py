@@ -50,62 +50,41 @@ class Attempt(Struct):
     dialled_s: float = 0.0
 
 
-class Exchange:
-    """Everything known about one request, from its head to its settlement."""
+class Exchange(Struct, eq=False):
+    """Everything known about one request, from its head to its settlement.
 
-    __slots__ = (
-        "attempts",
-        "bytes_in",
-        "bytes_out",
-        "call",
-        "changed",
-        "complete",
-        "cost_usd",
-        "ended",
-        "error",
-        "finish",
-        "first_content",
-        "left",
-        "model",
-        "operation",
-        "pieces",
-        "settled",
-        "started",
-        "status",
-        "stream",
-        "target",
-        "usage",
-    )
+    Times are monotonic seconds. `own_s` is what the request cost of our own time, known once it is settled.
+    """
 
-    def __init__(self, call: Call, started: float) -> None:
-        self.call = call
-        self.started = started
-        self.operation = ""
-        self.model = ""
-        self.stream = False
-        self.attempts: list[Attempt] = []
-        self.target: Target | None = None
-        self.status = 0
-        self.error: GatewayError | None = None
-        self.usage: Usage | None = None
-        self.finish = ""
-        self.changed: tuple[str, ...] = ()
-        self.first_content = 0.0
-        self.ended = 0.0
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.pieces = 0
-        self.cost_usd: float | None = None
-        self.complete = False
-        self.left = False
-        self.settled = False
+    call: Call
+    started: float
+    operation: str = ""
+    model: str = ""
+    stream: bool = False
+    attempts: list[Attempt] = []
+    target: Target | None = None
+    status: int = 0
+    error: GatewayError | None = None
+    usage: Usage | None = None
+    finish: str = ""
+    changed: tuple[str, ...] = ()
+    first_content: float = 0.0
+    ended: float = 0.0
+    own_s: float = 0.0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    pieces: int = 0
+    cost_usd: float | None = None
+    complete: bool = False
+    left: bool = False
+    settled: bool = False
 
     def upstream_s(self) -> float:
         """Seconds spent waiting for upstreams' heads (streams) or whole answers, every attempt together."""
         waited = 0.0
         for attempt in self.attempts:
-            waited += (attempt.headers or attempt.ended or attempt.started) - (attempt.sent or attempt.started)
-            waited += attempt.dialled_s
+            began = attempt.sent or attempt.started
+            waited += (attempt.headers or attempt.ended or began) - began + attempt.dialled_s
         return waited
 
     def overhead_s(self, now: float) -> float:
@@ -113,9 +92,9 @@ class Exchange:
         first = self.first_content
         if first and self.attempts:
             # What an upstream needed between its head and its first content is its own, too.
-            last = self.attempts[-1]
-            return max(0.0, first - self.started - self.upstream_s() - (first - (last.headers or first)))
-        return max(0.0, now - self.started - self.upstream_s())
+            now = self.attempts[-1].headers or first
+        own = now - self.started - self.upstream_s()
+        return max(0.0, own)
 
     @property
     def outcome(self) -> str:
@@ -138,10 +117,10 @@ class Reply(Protocol):
     def paused(self) -> bool:
         """Whether the caller reads slower than we write."""
 
-    def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """Write a whole answer."""
+    def whole(self, status: int, lines: bytes, body: bytes) -> None:
+        """Write a whole answer; `lines` are finished header lines, each with its line end."""
 
-    def stream(self, headers: list[tuple[bytes, bytes]], first: bytes) -> None:
+    def stream(self, lines: bytes, first: bytes) -> None:
         """Send the head of a streamed answer with its first bytes."""
 
     def write(self, data: bytes) -> None:

@@ -18,22 +18,23 @@ from gateway.errors import (
     BadRequest,
     Bug,
     CallerError,
+    CallerLeft,
     Forbidden,
     GatewayError,
     LoopDetected,
-    NoRoute,
     UnknownModel,
     UnsupportedMedia,
 )
 from gateway.exchange import Call, Exchange, Reply
 from gateway.settings.shape import Caller, Settings
-from gateway.stages.attempt import Attempter, total_of
+from gateway.stages.attempt import Attempter
 from gateway.stages.authenticate import Keys
 from gateway.stages.settle import Settler
 from gateway.upstream.catalogue import Catalogue
 from gateway.wire import Wire, load
 
 MOST_HOPS = 4
+MOST_BETA_BYTES = 512
 
 
 class Faults(Protocol):
@@ -83,15 +84,21 @@ async def serve(call: Call, runtime: Runtime, reply: Answering) -> None:
         exchange.stream = request.stream
         permit(call.caller, request.model)
         head = onward(call, runtime.instance)
-        plan = runtime.catalogue.places(request.model, exchange.operation, call.endpoint.wire)
-        if not plan:
-            raise unserved(runtime.catalogue, request.model)
-        total = exchange.started + patience(call, total_of(plan))
-        await runtime.attempter.attempt(exchange, request, plan, reply, head, total)
+        plan = runtime.catalogue.plan(request.model, exchange.operation, call.endpoint.wire)
+        if not plan.places:
+            raise unserved(runtime.catalogue, request.model)  # noqa: TRY301  (told like what the stages raise)
+        total_s = plan.total_s
+        asked_ms = call.headers.get(b"x-gateway-timeout-ms")
+        if asked_ms is not None:
+            total_s = min(total_s, patience(asked_ms))
+            head += b"x-gateway-timeout-ms: %b\r\n" % asked_ms
+        await runtime.attempter.attempt(exchange, request, plan.places, reply, head, exchange.started + total_s)
     except GatewayError as error:
         refuse(exchange, error, wire, reply)
     except asyncio.CancelledError:
         exchange.left = True
+        if not reply.started:
+            exchange.status = CallerLeft.status
         raise
     except Exception as error:  # noqa: BLE001  (the one place where a bug of ours becomes an answer)
         runtime.faults.bug(error, call.request_id)
@@ -120,8 +127,10 @@ def turn_away(call: Call, runtime: Runtime, error: GatewayError) -> None:
 
 def check_media(headers: dict[bytes, bytes]) -> None:
     """JSON in UTF-8, not compressed: nothing else is read here."""
-    content_type = headers.get(b"content-type", b"").lower()
-    kind, _, parameters = content_type.partition(b";")
+    content_type = headers.get(b"content-type", b"")
+    if content_type == b"application/json" and b"content-encoding" not in headers:
+        return
+    kind, _, parameters = content_type.lower().partition(b";")
     if kind.strip() != b"application/json":
         raise UnsupportedMedia("The content type must be application/json.")
     if b"charset" in parameters and b"utf-8" not in parameters and b"utf8" not in parameters:
@@ -136,32 +145,32 @@ def permit(caller: Caller | None, model: str) -> None:
         raise Forbidden("This API key may not use this model.", param="model")
 
 
-def unserved(catalogue: Catalogue, model: str) -> CallerError | NoRoute:
+def unserved(catalogue: Catalogue, model: str) -> CallerError:
+    """What it means that nobody serves this model for this operation."""
     if catalogue.targets(model):
         return BadRequest("This model does not serve this operation.", code="unsupported_operation", param="model")
     return UnknownModel("The model does not exist or you do not have access to it.", param="model")
 
 
-def patience(call: Call, most_s: float) -> float:
-    """Seconds the whole request may take: its target's, or less where the caller says so."""
-    asked = call.headers.get(b"x-gateway-timeout-ms")
-    if asked is None:
-        return most_s
-    if not asked.isdigit() or len(asked) > 9 or int(asked) == 0:
+def patience(asked_ms: bytes) -> float:
+    """The seconds a caller gives the whole request. BadRequest where that is no number of milliseconds."""
+    if not asked_ms.isdigit() or len(asked_ms) > 9 or int(asked_ms) == 0:
         raise BadRequest("The header 'x-gateway-timeout-ms' must be a positive whole number.", code="invalid_header")
-    return min(most_s, int(asked) / 1000)
+    return int(asked_ms) / 1000
 
 
 def onward(call: Call, instance: str) -> bytes:
     """The header lines an upstream gets because of this request: its id, and where it has been already."""
-    hops = call.headers.get(b"x-gateway-hop", b"").decode("ascii", "replace")
-    if hops:
-        been = [hop.strip() for hop in hops.split(",")]
-        if instance in been or len(been) >= MOST_HOPS:
+    headers = call.headers
+    here = instance.encode()
+    hops = headers.get(b"x-gateway-hop")
+    if hops is not None:
+        been = [hop.strip() for hop in hops.split(b",")]
+        if here in been or len(been) >= MOST_HOPS:
             raise LoopDetected("This request has passed through this gateway before.")
-        hops += ","
-    lines = f"x-request-id: {call.request_id}\r\nx-gateway-hop: {hops}{instance}\r\n"
-    beta = call.headers.get(b"openai-beta")
-    if beta is not None and len(beta) <= 512:
-        lines += f"openai-beta: {beta.decode('ascii', 'replace')}\r\n"
-    return lines.encode("ascii")
+        here = b"%b,%b" % (hops, here)
+    lines = b"x-request-id: %b\r\nx-gateway-hop: %b\r\n" % (call.request_id.encode(), here)
+    beta = headers.get(b"openai-beta")
+    if beta is not None and len(beta) <= MOST_BETA_BYTES:
+        lines += b"openai-beta: %b\r\n" % beta
+    return lines

@@ -1,33 +1,43 @@
 """The headers of an answer: an allow-list, ours (CONTRACT.md, response header table; reliability 4.6, row H1)."""
 
 from gateway.exchange import Exchange
+from gateway.settings.shape import Target
 
 
-def headers_of(exchange: Exchange, content_type: str, pop: str, now: float) -> list[tuple[bytes, bytes]]:
-    """What a caller is told with an answer, at `now` (monotonic): of what the upstream sent, only its type passes."""
-    target = exchange.target
-    headers = [
-        (b"content-type", _printable(content_type) or b"application/json"),
-        (b"cache-control", b"no-store"),
-        (b"x-gateway-model", exchange.model.encode("ascii", "replace")),
-        (b"x-gateway-attempts", b"%d" % len(exchange.attempts)),
-        (
-            b"server-timing",
-            b"gateway;dur=%.2f, upstream;dur=%.1f" % (exchange.overhead_s(now) * 1e3, exchange.upstream_s() * 1e3),
-        ),
-    ]
+def fixed_lines(target: Target, pop: str) -> bytes:
+    """The header lines that every answer of a target carries."""
+    lines = "cache-control: no-store\r\n"
     if pop:
-        headers.append((b"x-gateway-pop", pop.encode("ascii", "replace")))
-    if target is not None:
-        if target.backend.region:
-            headers.append((b"x-gateway-region", target.backend.region.encode("ascii", "replace")))
-        caller = exchange.call.caller
-        if caller is not None and caller.may.plan:
-            headers.append((b"x-gateway-backend", target.backend.name.encode("ascii", "replace")))
+        lines += f"x-gateway-pop: {pop}\r\n"
+    if target.backend.region:
+        lines += f"x-gateway-region: {target.backend.region}\r\n"
+    return lines.encode("ascii", "replace")
+
+
+def lines_of(exchange: Exchange, content_type: bytes, fixed: bytes, now: float) -> bytes:
+    """The finished header lines of an answer, at `now` (monotonic): of what the upstream sent, only its type passes."""
+    if content_type != b"application/json" and not _printable(content_type):
+        content_type = b"application/json"
+    upstream_s = exchange.upstream_s()
+    own_s = now - exchange.started - upstream_s
+    lines = (
+        b"content-type: %b\r\n%bx-gateway-model: %b\r\nx-gateway-attempts: %d\r\n"
+        b"server-timing: gateway;dur=%.2f, upstream;dur=%d\r\n"
+    ) % (
+        content_type,
+        fixed,
+        exchange.model.encode("ascii", "replace"),
+        len(exchange.attempts),
+        own_s * 1e3 if own_s > 0.0 else 0.0,
+        upstream_s * 1e3,
+    )
     if exchange.changed:
-        headers.append((b"x-gateway-dropped", ", ".join(exchange.changed).encode("ascii", "replace")))
-    return headers
+        lines += b"x-gateway-dropped: %b\r\n" % ", ".join(exchange.changed).encode("ascii", "replace")
+    caller = exchange.call.caller
+    if caller is not None and caller.may.plan and exchange.target is not None:
+        lines += b"x-gateway-backend: %b\r\n" % exchange.target.backend.name.encode("ascii", "replace")
+    return lines
 
 
-def _printable(content_type: str) -> bytes:
-    return content_type.encode() if content_type.isascii() and content_type.isprintable() else b""
+def _printable(content_type: bytes) -> bool:
+    return bool(content_type) and content_type.isascii() and content_type.decode("ascii").isprintable()

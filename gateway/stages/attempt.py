@@ -4,13 +4,13 @@ The caller sees content of at most one attempt. What failed before that is recor
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from gateway.clock import Clock
-from gateway.errors import CallerLeft, GatewayError, NoRoute, UpstreamError
+from gateway.errors import Bug, CallerLeft, GatewayError, LoopDetected, NoRoute, UpstreamError
 from gateway.exchange import Attempt, Exchange, Reply
 from gateway.features import Request
-from gateway.stages.answer import headers_of
+from gateway.stages.answer import fixed_lines, lines_of
 from gateway.stages.relay import Relay
 from gateway.upstream.catalogue import Place
 from gateway.upstream.client import UpstreamClient
@@ -18,17 +18,20 @@ from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.health import Health
 
 MOST_ATTEMPTS = 3
-MOST_EVENT_BYTES = 1024 * 1024
+# How long the words of a streaming call's refusal may be behind its status.
+REFUSAL_S = 1.0
 
 
 class Attempter:
     """Everything attempts need that outlives a request."""
 
-    def __init__(self, client: UpstreamClient, health: Health, clock: Clock, pop: str) -> None:
-        self.client = client
-        self._health = health
+    def __init__(self, client: UpstreamClient, health: Health, clock: Clock, pop: str, event_bytes: int) -> None:
+        self._client = client
+        self.health = health
         self._clock = clock
         self._pop = pop
+        self._event_bytes = event_bytes
+        self._fixed: dict[str, bytes] = {}
 
     async def attempt(
         self, exchange: Exchange, request: Request, plan: Sequence[Place], reply: Reply, head: bytes, total: float
@@ -38,19 +41,23 @@ class Attempter:
         for place in plan[:MOST_ATTEMPTS]:
             attempt = Attempt(place.target, self._clock.monotonic())
             exchange.attempts.append(attempt)
-            self._health.began(attempt)
-            hurts = False
+            exchange.target = place.target
+            self.health.began(attempt)
+            failure = None
             try:
-                await self._try(exchange, request, place, attempt, reply, head, total)
-                attempt.outcome = "answered"
-                return
+                connection = await self._call(exchange, request, place, attempt, head, total)
+                try:
+                    if request.stream:
+                        await self._stream(exchange, request, place, attempt, connection, reply)
+                    else:
+                        self._whole(exchange, place, attempt, connection, reply)
+                    attempt.outcome = "answered"
+                finally:
+                    if not exchange.complete:
+                        connection.abort()
             except UpstreamError as error:
-                attempt.outcome = error.reason
                 error.target = place.name
-                hurts = error.hurts_health
                 failure = error
-                if reply.started or not error.try_elsewhere:
-                    raise
             except asyncio.CancelledError:
                 attempt.outcome = CallerLeft.code
                 raise
@@ -58,53 +65,59 @@ class Attempter:
                 attempt.outcome = error.reason
                 raise
             finally:
-                attempt.ended = self._clock.monotonic()
-                self._health.ended(
-                    attempt,
-                    hurts=hurts,
-                    output_tokens=exchange.usage.output_tokens if exchange.usage else 0,
-                    stream=exchange.stream,
-                )
+                self._close(exchange, attempt, failure)
+            if failure is None:
+                return
+            if reply.started or not failure.try_elsewhere:
+                break
         raise failure or NoRoute("No backend serves this model now.")
 
-    async def _try(
-        self,
-        exchange: Exchange,
-        request: Request,
-        place: Place,
-        attempt: Attempt,
-        reply: Reply,
-        head: bytes,
-        total: float,
-    ) -> None:
+    def _close(self, exchange: Exchange, attempt: Attempt, failure: GatewayError | None) -> None:
+        attempt.ended = self._clock.monotonic()
+        if failure is not None:
+            attempt.outcome = failure.reason
+        elif not attempt.outcome:
+            attempt.outcome = Bug.code
+        usage = exchange.usage
+        self.health.ended(
+            attempt,
+            hurts=failure is not None and failure.hurts_health,
+            output_tokens=usage.output_tokens if usage is not None else 0,
+            stream=exchange.stream,
+        )
+
+    async def _call(
+        self, exchange: Exchange, request: Request, place: Place, attempt: Attempt, head: bytes, total: float
+    ) -> UpstreamConnection:
+        """A connection that has answered 2xx: its head for a stream, all of it otherwise."""
         wire = place.wire
         body, changed = wire.write_request(
-            request, place.model, place.target.backend.provider.dialect, ask_usage=place.ask_usage
+            request, place.model_json, place.target.backend.provider.dialect, ask_usage=place.ask_usage
         )
+        connection = await self._client.send(place, attempt, head, body, stream=request.stream, total=total)
         exchange.changed = tuple(changed)
-        connection = await self.client.send(place, attempt, head, body, stream=request.stream, total=total)
-        exchange.target = place.target
         if not 200 <= connection.status < 300:
-            raise wire.read_error(connection.status, connection.headers, await _rest(connection))
-        if request.stream:
-            await self._stream(exchange, request, place, attempt, connection, reply)
-        else:
-            content_type = connection.headers.get(b"content-type", b"").decode("latin-1")
-            try:
-                answer = connection.body()
-                whole = wire.read_whole(content_type, answer)
-            except UpstreamError:
-                connection.abort()
-                raise
-            connection.settle_down()
-            exchange.usage = whole.usage
-            exchange.finish = whole.finish
-            exchange.complete = True
-            exchange.status = connection.status
-            attempt.first_content = 0.0
-            reply.whole(
-                connection.status, headers_of(exchange, content_type, self._pop, self._clock.monotonic()), answer
-            )
+            words = await _rest(connection, self._clock.monotonic() + REFUSAL_S)
+            if connection.status == LoopDetected.status:
+                # Another gateway's word, and true here as well: it is no fault of that place, nor cured elsewhere.
+                raise LoopDetected("This request has passed through the same gateway before.")
+            raise wire.read_error(connection.status, connection.headers, words)
+        return connection
+
+    def _whole(
+        self, exchange: Exchange, place: Place, attempt: Attempt, connection: UpstreamConnection, reply: Reply
+    ) -> None:
+        content_type = connection.content_type
+        answer = connection.body()
+        whole = place.wire.read_whole(content_type.decode("latin-1"), answer)
+        exchange.status = attempt.status
+        exchange.usage = whole.usage
+        exchange.finish = whole.finish
+        exchange.bytes_out = len(answer)
+        lines = lines_of(exchange, content_type, self._lines(place), self._clock.monotonic())
+        reply.whole(attempt.status, lines, answer)
+        exchange.complete = True
+        connection.settle_down()
 
     async def _stream(
         self,
@@ -115,30 +128,35 @@ class Attempter:
         connection: UpstreamConnection,
         reply: Reply,
     ) -> None:
-        wire = place.wire
-        content_type = connection.headers.get(b"content-type", b"").decode("latin-1")
-        try:
-            wire.check_stream(content_type)
-        except UpstreamError:
-            connection.abort()
-            raise
-        meter = wire.meter(request, MOST_EVENT_BYTES)
-        headers = headers_of(exchange, content_type, self._pop, self._clock.monotonic())
-        relay = Relay(exchange, attempt, connection, meter, reply, headers, self._clock)
+        content_type = connection.content_type
+        place.wire.check_stream(content_type.decode("latin-1"))
+        meter = place.wire.meter(request, self._event_bytes)
+        lines = lines_of(exchange, content_type, self._lines(place), self._clock.monotonic())
+        relay = Relay(exchange, attempt, connection, meter, reply, lines, self._clock)
         connection.pour(relay)
         try:
-            await relay.finished
+            failure = await relay.finished
         finally:
-            exchange.usage = meter.usage
-            exchange.finish = meter.finish
-            exchange.pieces = meter.pieces if meter.committed else 0
-            exchange.status = 200
-            if not exchange.complete:
-                connection.abort()
+            # What was used before anybody saw content is ours to bear, not the caller's (reliability 5.6).
+            if meter.committed:
+                exchange.usage = meter.usage
+                exchange.finish = meter.finish
+                exchange.pieces = meter.pieces
+                exchange.status = 200
+        if failure is not None:
+            raise failure
+
+    def _lines(self, place: Place) -> bytes:
+        """The header lines all answers of a backend share."""
+        lines = self._fixed.get(place.name)
+        if lines is None:
+            lines = self._fixed[place.name] = fixed_lines(place.target, self._pop)
+        return lines
 
 
-async def _rest(connection: UpstreamConnection) -> bytes:
-    """The body of a refusal: as much of it as comes, since its status has already said what matters."""
+async def _rest(connection: UpstreamConnection, deadline: float) -> bytes:
+    """The body of a refusal, where it comes by `deadline`: its status has already said what matters."""
+    connection.deadline = min(connection.deadline, deadline)
     try:
         body = await connection.rest()
     except UpstreamError:
@@ -148,8 +166,3 @@ async def _rest(connection: UpstreamConnection) -> bytes:
         raise
     connection.settle_down()
     return body
-
-
-def total_of(plan: Iterable[Place]) -> float:
-    """Seconds the whole request may take: the most patient target's."""
-    return max((place.target.timeouts.total_s for place in plan), default=0.0)

@@ -1,9 +1,9 @@
 """Who calls: a key to its caller, in constant time, without I/O."""
 
-import hashlib
 import hmac
 
 from gateway.errors import BadRequest, Unauthorized
+from gateway.settings.keys import digest_of_bytes
 from gateway.settings.shape import Caller
 
 # One message for a missing, malformed, unknown, revoked or expired key: an answer must not tell which (row B2).
@@ -11,7 +11,7 @@ MESSAGE = "The API key is missing or not valid for this gateway."
 KEY_BYTES = 512
 _NOBODY = bytes(32)
 
-_PLACES = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
+_OTHERS = frozenset((b"x-api-key", b"api-key", b"x-goog-api-key"))
 
 
 class Keys:
@@ -19,7 +19,7 @@ class Keys:
 
     def __init__(self, callers: tuple[Caller, ...], pepper: str) -> None:
         self._by_digest = {caller.digest: caller for caller in callers}
-        self._pepper = pepper.encode()
+        self._pepper = pepper.encode("utf-8", "surrogateescape")
 
     def caller(self, headers: dict[bytes, bytes], wall: float) -> Caller:
         """The caller a request's credentials name. Unauthorized where they name nobody."""
@@ -31,20 +31,13 @@ class Keys:
     def _look_up(self, key: bytes) -> Caller:
         if not key or len(key) > KEY_BYTES:
             raise unauthorized()
-        digest = digest_of(key, self._pepper)
+        digest = digest_of_bytes(key, self._pepper)
         # The table is keyed by digest; the comparison that decides is constant-time all the same.
         candidate = self._by_digest.get(digest)
         same = hmac.compare_digest(candidate.digest if candidate else _NOBODY, digest)
         if candidate is None or not same:
             raise unauthorized()
         return candidate
-
-
-def digest_of(key: bytes, pepper: bytes) -> bytes:
-    """What is stored of a key: HMAC-SHA-256 under the pepper, or SHA-256 where there is none."""
-    if pepper:
-        return hmac.digest(pepper, key, "sha256")
-    return hashlib.sha256(key).digest()
 
 
 def key_of(headers: dict[bytes, bytes]) -> bytes:
@@ -56,10 +49,12 @@ def key_of(headers: dict[bytes, bytes]) -> bytes:
     found = b""
     if value is not None:
         scheme, _, found = value.partition(b" ")
-        if scheme.lower() != b"bearer":
+        if scheme != b"Bearer" and scheme.lower() != b"bearer":
             raise unauthorized()
         found = found.strip()
-    for name in _PLACES[1:]:
+    if _OTHERS.isdisjoint(headers):
+        return found
+    for name in _OTHERS:
         other = headers.get(name)
         if other is None:
             continue

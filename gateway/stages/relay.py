@@ -3,7 +3,7 @@
 import asyncio
 
 from gateway.clock import Clock
-from gateway.errors import GatewayError, UpstreamError
+from gateway.errors import Bug, GatewayError, UpstreamError
 from gateway.exchange import Attempt, Exchange, Reply
 from gateway.upstream.connection import UpstreamConnection
 from gateway.wire import StreamMeter
@@ -12,8 +12,9 @@ from gateway.wire import StreamMeter
 class Relay:
     """Pours one upstream answer into the caller's reply, through a meter.
 
-    Until the first content nothing is written, and a failure is `finished`'s exception: the next place may be tried.
-    After it a failure is the caller's to see, as an error frame.
+    Until the first content nothing is written, and a failure is all there is: the next place may be tried. After it a
+    failure is the caller's to see, as an error frame. `finished` is set to the failure, or to None where all went well;
+    it never raises, so that nobody has to be there to hear it.
     """
 
     __slots__ = (
@@ -21,8 +22,8 @@ class Relay:
         "_clock",
         "_connection",
         "_exchange",
-        "_headers",
         "_idle_s",
+        "_lines",
         "_meter",
         "_reply",
         "finished",
@@ -35,7 +36,7 @@ class Relay:
         connection: UpstreamConnection,
         meter: StreamMeter,
         reply: Reply,
-        headers: list[tuple[bytes, bytes]],
+        lines: bytes,
         clock: Clock,
     ) -> None:
         self._exchange = exchange
@@ -43,53 +44,60 @@ class Relay:
         self._connection = connection
         self._meter = meter
         self._reply = reply
-        self._headers = headers
+        self._lines = lines
         self._clock = clock
         self._idle_s = attempt.target.timeouts.idle_s
-        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.finished: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
     def received(self, data: bytes) -> None:
         meter = self._meter
-        out = meter.feed(data)
-        if out:
-            self._exchange.bytes_out += len(out)
-            if self._reply.started:
-                self._reply.write(out)
-            else:
-                self._commit(out)
-            if self._reply.paused:
-                self._connection.pause()
-                self._reply.on_writable(self._connection.resume)
-        if meter.error is not None:
-            self._break(meter.error)
-        elif meter.done:
-            self._end()
+        try:
+            out = meter.feed(data)
+            if out:
+                self._exchange.bytes_out += len(out)
+                if self._reply.started:
+                    self._reply.write(out)
+                else:
+                    self._commit(out)
+                if self._reply.paused:
+                    self._connection.pause()
+                    self._reply.on_writable(self._connection.resume)
+            if meter.error is not None:
+                self._break(meter.error)
+            elif meter.done:
+                self._finish(meter.finish_up())
+        except Exception as error:  # noqa: BLE001  (in a callback of the transport it would be nobody's)
+            self._give_up(error)
 
     def ended(self) -> None:
-        out = self._meter.finish_up()
-        if self._meter.error is not None:
-            self._break(self._meter.error)
-            return
-        self._finish(out)
+        try:
+            out = self._meter.finish_up()
+            if self._meter.error is not None:
+                self._break(self._meter.error)
+            else:
+                self._finish(out)
+        except Exception as error:  # noqa: BLE001  (as above)
+            self._give_up(error)
 
     def broke(self, error: GatewayError) -> None:
-        # [DONE] may be missing and the connection torn, and still every choice has its finish.
-        out = self._meter.finish_up()
-        if self._meter.done:
-            self._finish(out)
-        else:
-            self._break(error)
+        try:
+            # [DONE] may be missing and the connection torn, and still every choice has its finish.
+            out = self._meter.finish_up()
+            if self._meter.done:
+                self._finish(out)
+            else:
+                self._break(error)
+        except Exception as bug:  # noqa: BLE001  (as above)
+            self._give_up(bug)
 
     def _commit(self, first: bytes) -> None:
         self._attempt.first_content = self._exchange.first_content = self._clock.monotonic()
         self._connection.touch_as_content(self._idle_s)
-        self._reply.stream(self._headers, first)
-
-    def _end(self) -> None:
-        self._finish(self._meter.finish_up())
+        self._reply.stream(self._lines, first)
 
     def _finish(self, last: bytes) -> None:
         if last:
+            self._exchange.bytes_out += len(last)
             self._reply.write(last)
         self._reply.end()
         self._exchange.complete = True
@@ -102,13 +110,21 @@ class Relay:
             error.target = self._attempt.target.backend.name
         if self._reply.started:
             self._exchange.error = error
-            self._reply.fail(self._meter.failure(error))
+            self._fail(error)
         self._resolve(error)
 
-    def _resolve(self, error: GatewayError | None) -> None:
-        if self.finished.done():
-            return
-        if error is not None:
-            self.finished.set_exception(error)
-        else:
-            self.finished.set_result(None)
+    def _give_up(self, bug: Exception) -> None:
+        """A failure of ours: told like any other, and handed on as it is to whoever writes it down."""
+        self._connection.abort()
+        self._resolve(bug)
+        if self._reply.started and not self._exchange.complete:
+            self._fail(Bug("The gateway failed to handle this request."))
+
+    def _fail(self, error: GatewayError) -> None:
+        frame = self._meter.failure(error)
+        self._exchange.bytes_out += len(frame)
+        self._reply.fail(frame)
+
+    def _resolve(self, failure: Exception | None) -> None:
+        if not self.finished.done():
+            self.finished.set_result(failure)

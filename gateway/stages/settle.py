@@ -29,6 +29,7 @@ class Settler:
             return
         exchange.settled = True
         exchange.ended = now
+        exchange.own_s = exchange.overhead_s(now)
         if exchange.usage is None and exchange.pieces:
             # A stream that broke or whose caller left ends without its usage: what was delivered is counted, a token
             # an event, and said to be an estimate. English prompts run at about four bytes a token.

@@ -1,6 +1,8 @@
 """The data plane of one worker inside the test's own process: real sockets, no supervisor."""
 
 import asyncio
+import socket
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Self
 
@@ -9,6 +11,9 @@ from gateway.errors import Draining
 from gateway.exchange import Exchange
 from gateway.pipeline import Runtime
 from gateway.server.door import Door
+from gateway.server.guests import Guest
+from gateway.server.listen import listen
+from gateway.server.protocol import CallerConnection
 from gateway.settings.keys import digest_of
 from gateway.settings.shape import (
     Backend,
@@ -44,7 +49,9 @@ CALLER = Caller(name="tester", team="tests", digest=digest_of(KEY, ""), may=May(
 
 
 def backend(name: str, url: str, provider: Provider = PROVIDER, key: str = "") -> Backend:
-    return Backend(name=name, provider=provider, base_urls=(url,), api_key=Secret(key), country="DE", region="eu-central")
+    return Backend(
+        name=name, provider=provider, base_urls=(url,), api_key=Secret(key), country="DE", region="eu-central"
+    )
 
 
 def settings_for(
@@ -72,17 +79,60 @@ def settings_for(
     )
 
 
-class Inside:
-    """A gateway on a free port of loopback; `settled` is every exchange that came to its end."""
+class _Connection(CallerConnection):
+    """Tells what it was given, after it has dealt with it."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, *, sweeps: bool = True) -> None:
+    def __init__(self, door: Door, hear: Callable[[int], None]) -> None:
+        super().__init__(door)
+        self._hear = hear
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._hear(0)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._hear(len(data))
+
+
+class _Door(Door):
+    def __init__(self, runtime: Runtime, sweeper: Sweeper, hear: Callable[[int], None]) -> None:
+        super().__init__(runtime, sweeper)
+        self._hear = hear
+
+    def gone(self, guest: Guest) -> None:
+        super().gone(guest)
+        self._hear(0)
+
+    def connection(self, context: ssl.SSLContext | None = None) -> asyncio.Protocol:
+        return _Connection(self, self._hear) if context is None else super().connection(context)
+
+
+class Inside:
+    """A gateway on a free port of loopback; `settled` is every exchange that came to its end.
+
+    With `context` it speaks TLS there, with `unix` it listens on that path too.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock | None = None,
+        *,
+        sweeps: bool = True,
+        context: ssl.SSLContext | None = None,
+        unix: str = "",
+    ) -> None:
         self.settings = settings
         self.clock: Clock = clock or RealClock()
         self.sweeper = Sweeper()
         self.settled: list[Exchange] = []
         self.bugs: list[BaseException] = []
         self.port = 0
+        self.heard_bytes = 0
         self._sweeps = sweeps
+        self._context = context
+        self._unix = unix
         self._changed = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -95,20 +145,29 @@ class Inside:
             clock=self.clock,
             keys=Keys(self.settings.callers, ""),
             catalogue=Catalogue(self.settings),
-            attempter=Attempter(self.client, self.health, self.clock, self.settings.pop, self.settings.caps.event_bytes),
+            attempter=Attempter(
+                self.client, self.health, self.clock, self.settings.pop, self.settings.caps.event_bytes
+            ),
             settler=Settler(Prices(), (self,)),
             faults=self,
             draining=lambda: self.door.draining,
         )
-        self.door = Door(self.runtime, self.sweeper)
-        self.server = await self._loop.create_server(self.door.connection, "127.0.0.1", 0)
+        self.door = _Door(self.runtime, self.sweeper, self._hear)
+        self.server = await listen(self.door, socket.create_server(("127.0.0.1", 0)), self._context)
         self.port = self.server.sockets[0].getsockname()[1]
+        self._local: asyncio.Server | None = None
+        if self._unix:
+            sock = socket.socket(socket.AF_UNIX)
+            sock.bind(self._unix)
+            self._local = await listen(self.door, sock, self._context)
         self._timer = self._loop.call_soon(self._tick)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         self._timer.cancel()
         self.server.close()
+        if self._local is not None:
+            self._local.close()
         self.door.abort()
         await self.door.done()
         self.client.close()
@@ -121,6 +180,7 @@ class Inside:
     def _tick(self) -> None:
         if self._sweeps:
             self.sweeper.sweep(self.clock.monotonic())
+        self._changed.set()
         self._timer = self._loop.call_later(0.02, self._tick)
 
     def settle(self, exchange: Exchange) -> None:
@@ -130,6 +190,25 @@ class Inside:
     def bug(self, error: BaseException, request_id: str) -> None:
         del request_id
         self.bugs.append(error)
+
+    def _hear(self, size: int) -> None:
+        self.heard_bytes += size
+        self._changed.set()
+
+    async def until_so(self, true: Callable[[], bool], within_s: float = 10.0) -> None:
+        """Wait for anything that may become true with a byte, an end, a settlement or time."""
+        async with asyncio.timeout(within_s):
+            while not true():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def until_heard(self, size: int) -> None:
+        """Wait until callers' connections have been given so many bytes in all, one that has just come at least."""
+        await self.until_so(lambda: self.heard_bytes >= size and self.door.open > 0)
+
+    async def until_alone(self) -> None:
+        """Wait until no connection is left."""
+        await self.until_so(lambda: self.door.open == 0)
 
     async def until(self, true: Callable[[list[Exchange]], bool], within_s: float = 10.0) -> None:
         """Wait for what `true` says of the settled exchanges."""
@@ -148,5 +227,3 @@ async def raw(port: int, data: bytes, within_s: float = 10.0) -> bytes:
             return await reader.read()
     finally:
         writer.close()
-
-
