@@ -78,7 +78,7 @@ class Handover:
         loop = asyncio.get_running_loop()
         module = await loop.run_in_executor(None, import_module, _APPLICATION)
         if self._application is None:
-            self._application = cast("Application", await module.open_application())
+            self._application = cast("Application", await module.open_application(self._door.deadlines.linger_s))
         loan.begin(self._application.protocol(), raw)
         loan.resume()
 

@@ -22,7 +22,10 @@ T = TypeVar("T")
 
 
 class Loan(asyncio.Protocol):
-    """Stands between a transport and the protocol it is lent to. `started` says that the caller has a status line."""
+    """Stands between a transport and the protocol it is lent to.
+
+    The application notes that the caller has a status line (`started`), and that he has been told everything (`done`).
+    """
 
     def __init__(
         self, door: "Door", lender: CallerConnection, transport: asyncio.Transport, call: Call, route: Route, head: Head
@@ -44,7 +47,7 @@ class Loan(asyncio.Protocol):
         self.sweeper = door.sweeper
         self.linger_s = door.deadlines.linger_s
         self.most_bytes = route.most_bytes(door.caps)
-        self.started = False
+        self.started = self.done = False
         self._chunked = ChunkedBody(self.most_bytes, keeps=False) if head.chunked else None
         self._left = head.length or 0
         self._endless = route.slow == "realtime"

@@ -5,6 +5,7 @@ The caller sees content of at most one attempt. What failed before that is recor
 
 import asyncio
 from collections.abc import Sequence
+from typing import NoReturn
 
 from gateway.clock import Clock
 from gateway.errors import Bug, CallerLeft, GatewayError, LoopDetected, NoRoute, UpstreamError
@@ -45,7 +46,13 @@ class Attempter:
             self.health.began(attempt)
             failure = None
             try:
-                connection = await self._call(exchange, request, place, attempt, head, total)
+                body, changed = place.wire.write_request(
+                    request, place.model_json, place.target.backend.provider.dialect, ask_usage=place.ask_usage
+                )
+                connection = await self._client.send(place, attempt, head, body, stream=request.stream, total=total)
+                exchange.changed = tuple(changed)
+                if not 200 <= attempt.status < 300:
+                    await self._refused(place, connection)
                 try:
                     if request.stream:
                         await self._stream(exchange, request, place, attempt, connection, reply)
@@ -86,23 +93,13 @@ class Attempter:
             stream=exchange.stream,
         )
 
-    async def _call(
-        self, exchange: Exchange, request: Request, place: Place, attempt: Attempt, head: bytes, total: float
-    ) -> UpstreamConnection:
-        """A connection that has answered 2xx: its head for a stream, all of it otherwise."""
-        wire = place.wire
-        body, changed = wire.write_request(
-            request, place.model_json, place.target.backend.provider.dialect, ask_usage=place.ask_usage
-        )
-        connection = await self._client.send(place, attempt, head, body, stream=request.stream, total=total)
-        exchange.changed = tuple(changed)
-        if not 200 <= connection.status < 300:
-            words = await _rest(connection, self._clock.monotonic() + REFUSAL_S)
-            if connection.status == LoopDetected.status:
-                # Another gateway's word, and true here as well: it is no fault of that place, nor cured elsewhere.
-                raise LoopDetected("This request has passed through the same gateway before.")
-            raise wire.read_error(connection.status, connection.headers, words)
-        return connection
+    async def _refused(self, place: Place, connection: UpstreamConnection) -> NoReturn:
+        """Raise what an answer outside 2xx means."""
+        words = await _rest(connection, self._clock.monotonic() + REFUSAL_S)
+        if connection.status == LoopDetected.status:
+            # Another gateway's word, and true here as well: it is no fault of that place, nor cured elsewhere.
+            raise LoopDetected("This request has passed through the same gateway before.")
+        raise place.wire.read_error(connection.status, connection.headers, words)
 
     def _whole(
         self, exchange: Exchange, place: Place, attempt: Attempt, connection: UpstreamConnection, reply: Reply

@@ -43,6 +43,7 @@ FRAMING_SHARE = 8
 INFORMATIONAL_MOST = 16
 # A refusal is read for its few words.
 REFUSAL_BYTES = 1024 * 1024
+REFUSED = 300  # the least status that is no answer
 # How long the last chunk may be behind the last event.
 ENDING_S = 1.0
 NEVER = float("inf")
@@ -397,6 +398,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._chunked = is_chunked(low, status)
         self._head_bytes = self._fed - len(data) + end + 4
         self.status = status
+        if status >= REFUSED:
+            self._wants_head = True  # a refusal's status says what matters, whether its words come or not
         return data
 
     def _hold(self, data: bytes) -> bytes:

@@ -128,14 +128,15 @@ async def test_a_request_that_runs_out_of_time_is_tried_nowhere_else(stream: boo
     hears_an_error(heard, Told("", 504, "server_error", "deadline_exceeded"))
 
 
-async def test_a_refusal_whose_words_never_come_is_still_a_refusal() -> None:
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_refusal_whose_words_never_come_is_still_a_refusal(stream: bool) -> None:
     head = b"HTTP/1.1 500 Oh\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
     async with (
         RawProvider(plays(head, b'{"error":')) as mumbling,
         scene(mumbling, timeouts=Timeouts(), by_hand=True) as on,
         on.line() as line,
     ):
-        line.send(asked(close=True))
+        line.send(asked(stream=stream, close=True))
         await mumbling.said.wait()
         await turn()
         on.passes(1.1)

@@ -3,7 +3,6 @@
 import asyncio
 
 import orjson
-import pytest
 from msgspec.structs import replace
 
 from gateway.errors import Bug, Overloaded
@@ -14,6 +13,7 @@ from gateway.pipeline import Runtime
 from gateway.server.protocol import CallerConnection
 from gateway.settings.shape import Caps, Deadlines, Listen, TrustedProxy
 from gateway.stages.settle import Settler
+from gateway.upstream.catalogue import Catalogue
 from gateway.upstream.prices import Prices
 from tests.doubles.caller import Caller, chat, request
 from tests.doubles.inside import Inside, backend, settings_for
@@ -215,12 +215,17 @@ async def test_a_settlement_that_fails_is_told_and_hurts_nobody_else() -> None:
         assert inside.door.busy == 0
 
 
-async def test_a_bug_in_an_answer_of_our_own_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(inside: Inside) -> int:
-        raise ZeroDivisionError(str(inside))
+class Unlistable(Catalogue):
+    """A catalogue that can't say what is in it."""
 
+    @property
+    def names(self) -> list[str]:
+        raise ZeroDivisionError
+
+
+async def test_a_bug_in_an_answer_of_our_own_is_an_answer() -> None:
     async with Inside(SETTINGS) as inside, Caller(inside.port) as caller:
-        monkeypatch.setattr(type(inside.runtime.catalogue), "names", property(lambda _: fail(inside)))
+        inside.door.use(changed(inside, catalogue=Unlistable(SETTINGS)))
         caller.send(request(path="/v1/models", method="GET"))
         heard = await caller.answer()
         assert (heard.status, heard.headers["x-should-retry"]) == (500, "false")

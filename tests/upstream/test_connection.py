@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.clock import HandClock
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamDisconnected, UpstreamError, UpstreamTruncated
 from gateway.settings.shape import Caps
-from gateway.upstream.connection import FRAMING_BYTES, INFORMATIONAL_MOST, REFUSAL_BYTES, UpstreamConnection
+from gateway.upstream.connection import FRAMING_BYTES, INFORMATIONAL_MOST, REFUSAL_BYTES, REFUSED, UpstreamConnection
 from gateway.upstream.head import HEAD_BYTES, HEADER_BYTES, HEADER_FIELDS
 from tests.doubles.mock_transport import KeepingTransport
 from tests.upstream.scripted import FIN, LAST_CHUNK, OK, RST, Step, Upstream, chunk, rigged, sized, turn
@@ -242,6 +242,9 @@ def outcome(data: bytes, cuts: list[int]) -> tuple[object, ...]:
     if not waiter.done():
         connection.eof_received()
         connection.connection_lost(None)
+    if connection.status >= REFUSED:
+        # Its status has said it; whether its words come or break, and when, makes no difference to anybody.
+        return (connection.status, connection.content_type)
     error = waiter.error  # type: ignore[attr-defined]  # the waiter above
     if isinstance(error, GatewayError):
         return (type(error), transport.aborted)

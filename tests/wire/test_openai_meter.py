@@ -165,6 +165,13 @@ def test_a_second_end_of_the_upstream_changes_nothing() -> None:
     assert watcher.feed(STOP) == b""
 
 
+def test_nothing_follows_the_end_we_wrote() -> None:
+    watcher = meter()
+    watcher.feed(HELLO + STOP)
+    assert watcher.finish_up() == DONE
+    assert watcher.feed(HELLO) == b""
+
+
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 

@@ -31,17 +31,17 @@ class Application:
         return self._server()
 
 
-async def open_application() -> Application:
+async def open_application(linger_s: float) -> Application:
     """The application, ready to answer in the running loop."""
     application = web.Application()
-    application.router.add_route("*", "/{path:.*}", _answer)
+    application.router.add_route("*", "/{path:.*}", _answer, expect_handler=_said_at_the_door)
     application.on_response_prepare.append(_say_nothing_of_ourselves)
     runner = web.AppRunner(
         application,
         access_log=None,
         handler_cancellation=True,
         keepalive_timeout=0,
-        lingering_time=2.0,
+        lingering_time=linger_s,
         max_line_size=LINE_BYTES,
         max_field_size=LINE_BYTES,
         max_headers=HEADER_FIELDS,
@@ -50,6 +50,11 @@ async def open_application() -> Application:
     await runner.setup()
     assert runner.server is not None
     return Application(runner.server)
+
+
+async def _said_at_the_door(request: web.Request) -> None:
+    """100 Continue, where it was asked for."""
+    del request
 
 
 async def _say_nothing_of_ourselves(request: web.Request, response: web.StreamResponse) -> None:
@@ -74,7 +79,7 @@ async def _answer(request: web.Request) -> web.StreamResponse:
         exchange.left = isinstance(error, CallerLeft)
         return refusal(loan, exchange, error)
     except asyncio.CancelledError:
-        exchange.left = True
+        exchange.left = not loan.done
         raise
     except Exception as error:  # noqa: BLE001  (as in the pipeline: a bug of ours becomes an answer)
         runtime.faults.bug(error, call.request_id)

@@ -79,7 +79,7 @@ async def first_answer(exchange: Exchange, loan: Loan, model: str, ask: Callable
             if loan.started or not error.try_elsewhere:
                 break
         except asyncio.CancelledError:
-            attempt.outcome = CallerLeft.code
+            attempt.outcome = attempt.outcome or ("answered" if loan.done else CallerLeft.code)
             raise
         except GatewayError as error:
             attempt.outcome = error.reason

@@ -100,7 +100,7 @@ async def _stream(
         await response.write_eof()
     except ConnectionError as error:
         raise CallerLeft("The caller has left.") from error
-    exchange.complete = True
+    loan.done = exchange.complete = True
     return response
 
 

@@ -49,17 +49,23 @@ async def _ask(request: web.Request, loan: Loan, exchange: Exchange, ask: Ask) -
         ask.attempt.status = exchange.status = 101
         exchange.target = ask.place.target
         caller = web.WebSocketResponse(
-            timeout=loan.linger_s, protocols=(PROTOCOL,), compress=False, max_msg_size=loan.most_bytes
+            timeout=loan.linger_s,
+            autoclose=False,
+            protocols=(PROTOCOL,),
+            compress=False,
+            max_msg_size=loan.most_bytes,
         )
         caller.headers["x-request-id"] = loan.call.request_id
         caller.headers["x-gateway-model"] = exchange.model
         loan.started = True
         await caller.prepare(request)
         code, by_place = await _relay(caller, upstream, loan)
+        loan.done = True
         exchange.complete = code != BROKEN
         if by_place and code == BROKEN:
             exchange.error = UpstreamDisconnected("The upstream connection was lost.")
             ask.attempt.outcome = exchange.error.reason
+        # Goodbyes are said in this order, so that a caller who hangs up on hearing his cuts nothing short.
         said = _SAYABLE.get(code, code)
         await upstream.close(code=said)
         await caller.close(code=said)
@@ -77,6 +83,7 @@ async def _dial(loan: Loan, ask: Ask) -> aiohttp.ClientWebSocketResponse:
                 protocols=(PROTOCOL,),
                 headers=ask.headers,
                 timeout=aiohttp.ClientWSTimeout(ws_close=GOODBYE_S),
+                autoclose=False,
                 compress=0,
                 max_msg_size=loan.most_bytes,
             )
