@@ -36,7 +36,7 @@ async def test_while_a_caller_doesnt_read_the_upstream_is_paused_and_memory_is_b
         # Longer than the idle deadline, and it is the caller who is slow: nobody is blamed.
         await inside.until_so(lambda: inside.clock.monotonic() > paused_at + 2 * TIMES.idle_s)
         assert inside.settled == []
-        caller.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        caller.writer.transport.resume_reading()  # type: ignore[attr-defined]  # a stream's transport reads
         async with asyncio.timeout(30):
             heard = await caller.reader.read()
         assert heard.count(b"data: ") >= EVENTS.events
@@ -72,12 +72,12 @@ async def test_a_reader_who_stands_still_is_aborted_and_so_is_his_upstream(strea
         Inside(settings_for({"m": [backend("b", upstream.url)]}, deadlines=Deadlines(write_stall_s=0.2))) as inside,
         Caller(inside.port, receive_bytes=8192) as caller,
     ):
-        caller.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        caller.writer.transport.pause_reading()  # type: ignore[attr-defined]  # a stream's transport reads
         caller.send(request(chat(stream=stream)))
         await inside.until(lambda settled: len(settled) == 1)
         assert inside.settled[0].left is stream
         await inside.until_alone()
-        caller.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        caller.writer.transport.resume_reading()  # type: ignore[attr-defined]  # a stream's transport reads
         heard = await caller.ends()
         assert not heard.whole
         if stream:

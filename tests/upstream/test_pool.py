@@ -186,6 +186,34 @@ async def test_a_dial_that_is_given_up_leaves_nothing_behind() -> None:
         assert (bench.pool.dialling, bench.pool.open, len(bench.sweeper)) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("turns", range(8))
+async def test_a_dial_that_is_given_up_at_any_moment_leaves_nothing_behind(turns: int) -> None:
+    loop = asyncio.get_running_loop()
+    async with Upstream() as upstream:
+        bench = Bench(origin_of(upstream.url))
+        async with asyncio.TaskGroup() as group:
+            dialling = group.create_task(bench.pool.connect(1.0))
+            for _ in range(turns):
+                turned = loop.create_future()
+                loop.call_soon(turned.set_result, None)
+                await turned
+            dialling.cancel()
+        if not dialling.cancelled():
+            dialling.result().give_up()
+        await upstream.until_left()
+        assert (bench.pool.dialling, bench.pool.open, len(bench.sweeper)) == (0, 0, 0)
+
+
+async def test_a_connection_that_is_given_up_ends_and_is_counted_no_more() -> None:
+    async with Upstream() as upstream:
+        bench = Bench(origin_of(upstream.url))
+        connection = await bench.connect()
+        connection.give_up()
+        assert (connection.closed, bench.pool.open, len(bench.sweeper)) == (True, 0, 0)
+        await upstream.until(lambda: len(upstream.peers) == 1)
+        await upstream.until_left()
+
+
 async def test_a_server_that_closes_at_once_leaves_nothing_behind() -> None:
     async with Upstream(greeting=[FIN]) as upstream:
         bench = Bench(origin_of(upstream.url))

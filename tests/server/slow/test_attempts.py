@@ -1,0 +1,74 @@
+"""Attempts with aiohttp's client: what it raises in our words, and what it may dial."""
+
+import aiohttp
+import pytest
+from aiohttp.client_reqrep import ConnectionKey
+
+from gateway.errors import (
+    GatewayError,
+    UpstreamBroken,
+    UpstreamDisconnected,
+    UpstreamSlow,
+    UpstreamTruncated,
+    UpstreamUnreachable,
+)
+from gateway.server.slow.attempts import _Allowed, _in_our_words
+from tests.doubles.inside import Inside, settings_for
+from tests.server.slow.places import SlowPlace
+from tests.server.slow.test_form import answered, upload
+
+NOWHERE = ConnectionKey("a", 1, is_ssl=False, ssl=True, proxy=None, proxy_auth=None, proxy_headers_hash=None)
+
+
+@pytest.mark.parametrize(
+    ("raised", "ours"),
+    [
+        (aiohttp.ConnectionTimeoutError(), UpstreamSlow),
+        (aiohttp.ClientConnectorError(NOWHERE, OSError(111, "refused")), UpstreamUnreachable),
+        (aiohttp.ClientPayloadError(), UpstreamTruncated),
+        (aiohttp.ServerDisconnectedError(), UpstreamDisconnected),
+        (aiohttp.ClientOSError(), UpstreamDisconnected),
+        (ConnectionResetError(), UpstreamDisconnected),
+        (aiohttp.InvalidURL("x"), UpstreamBroken),
+        (UpstreamBroken("ours"), UpstreamBroken),
+    ],
+)
+def test_what_the_client_raises_is_said_in_our_words(raised: Exception, ours: type[GatewayError]) -> None:
+    with pytest.raises(ours), _in_our_words():
+        raise raised
+
+
+def test_a_bug_stays_a_bug() -> None:
+    with pytest.raises(ZeroDivisionError), _in_our_words():
+        raise ZeroDivisionError
+
+
+async def test_only_addresses_that_were_allowed_are_dialled() -> None:
+    found = await _Allowed(["203.0.113.7", "2001:db8::1"]).resolve("name.example", 443)
+    assert [(row["host"], row["port"], row["hostname"]) for row in found] == [
+        ("203.0.113.7", 443, "name.example"),
+        ("2001:db8::1", 443, "name.example"),
+    ]
+
+
+async def test_a_private_address_that_isnt_configured_is_not_dialled() -> None:
+    async with SlowPlace() as place:
+        backend = place.backend()
+        inward = type(backend)(name="inward", provider=backend.provider, base_urls=("http://10.0.0.1:80",))
+        async with Inside(settings_for({"m": [inward, backend]})) as inside:
+            assert (await answered(inside, upload())).status == 200
+            assert [attempt.outcome for attempt in inside.settled[0].attempts] == ["upstream_unreachable", "answered"]
+
+
+async def test_a_name_is_resolved_and_sent_as_the_host() -> None:
+    async with SlowPlace() as place:
+        backend = place.backend()
+        named = type(backend)(
+            name="named",
+            provider=backend.provider,
+            base_urls=(f"http://localhost:{place.port}",),
+            api_key=backend.api_key,
+        )
+        async with Inside(settings_for({"m": [named]})) as inside:
+            assert (await answered(inside, upload())).status == 200
+            assert place.uploads[0].headers["host"] == f"localhost:{place.port}"
