@@ -24,6 +24,7 @@ class UpstreamClient:
         self._clock = clock
         self._sweeper = sweeper
         self._answer_bytes = settings.caps.answer_bytes
+        self._open_most = settings.caps.connections
         self._addresses = Addresses(clock, sweeper, settings.private_networks, resolver)
         self._tls: ssl.SSLContext | None = None
         self._pools: dict[Origin, Pool] = {}
@@ -36,7 +37,10 @@ class UpstreamClient:
                 self._tls = ssl.create_default_context()
                 self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
                 self._tls.set_alpn_protocols(["http/1.1"])
-            pool = self._pools[origin] = Pool(origin, self._addresses, self._clock, self._sweeper, self._tls)
+            # Every caller may be served by the same upstream, so it may have as many connections as they.
+            pool = self._pools[origin] = Pool(
+                origin, self._addresses, self._clock, self._sweeper, self._tls, open_most=self._open_most
+            )
             pool.closing = self._closing
         return pool
 

@@ -56,7 +56,7 @@ class Pool:
         idle_most: int = IDLE_MOST,
     ) -> None:
         self.origin = origin
-        self._open_most = open_most
+        self.open_most = open_most
         self._idle_most = idle_most
         self._addresses = addresses
         self._clock = clock
@@ -96,7 +96,7 @@ class Pool:
         UpstreamSlow after `within_s`, UpstreamUnreachable where nobody listens or TLS fails, UpstreamOverloaded where
         there are too many already: that one is ours, and says nothing about the upstream's health.
         """
-        if len(self._all) + self.dialling >= self._open_most:
+        if len(self._all) + self.dialling >= self.open_most:
             raise UpstreamOverloaded("Too many requests to the upstream are under way.")
         self.dialling += 1
         deadline = self._clock.monotonic() + within_s

@@ -7,10 +7,12 @@ from msgspec.structs import replace
 
 from gateway.clock import HandClock
 from gateway.errors import DeadlineExceeded, UpstreamDisconnected, UpstreamError, UpstreamSlow, UpstreamUnreachable
-from gateway.settings.shape import Timeouts
+from gateway.settings.shape import Caps, Timeouts
 from gateway.sweep import Sweeper
 from gateway.upstream.client import JOINED_BYTES, UpstreamClient
 from gateway.upstream.pool import AVOIDED_S, IDLE_S, origin_of
+from tests.doubles.inside import backend
+from tests.doubles.inside import settings_for as inside_settings
 from tests.upstream.scripted import (
     FIN,
     OK,
@@ -324,3 +326,11 @@ async def test_timeouts_are_the_targets_own() -> None:
             rig.pass_time(59.9)
             upstream.last.transport.write(STREAM_HEAD)
         assert sending.result().status == 200
+
+
+async def test_one_upstream_may_have_as_many_connections_as_there_may_be_callers() -> None:
+    """With a cap of its own, below theirs, thousands of slow streams to one server were refused as overload."""
+    settings = inside_settings({"m": [backend("a", "http://127.0.0.1:9")]}, caps=Caps(connections=3))
+    clock = HandClock()
+    pool = UpstreamClient(settings, clock, Sweeper()).pool(origin_of("http://127.0.0.1:9"))
+    assert pool.open_most == 3
