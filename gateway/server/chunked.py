@@ -8,6 +8,7 @@ import re
 from typing import Final
 
 from gateway.errors import MalformedHttp, TooLarge
+from gateway.server.pieces import Pieces
 
 LINE_BYTES: Final = 1024 + 20  # a size and its extensions (row A15)
 TRAILER_BYTES: Final = 1024
@@ -37,14 +38,14 @@ class ChunkedBody:
         self._size = 0
         self._framing = 0
         self._trailers = 0
-        self._body = bytearray()  # a list of pieces could weigh thirty times what they hold
+        self._body = Pieces()
 
     @property
     def done(self) -> bool:
         return self._state == _DONE
 
     def body(self) -> bytes:
-        return bytes(self._body)
+        return self._body.whole()
 
     def feed(self, data: bytes) -> bytes:
         """Take in more of the body; what is left over belongs to the next request, once `done`.
@@ -56,7 +57,7 @@ class ChunkedBody:
             if self._state == _DATA:
                 stop = min(at + self._left, len(data))
                 if self._keeps:
-                    self._body += data[at:stop]
+                    self._body.add(data[at:stop])
                 self._left -= stop - at
                 at = stop
                 if self._left == 0:

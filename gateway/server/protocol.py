@@ -22,6 +22,7 @@ from gateway.exchange import Call
 from gateway.server import bytes_out
 from gateway.server.chunked import ChunkedBody
 from gateway.server.head import Head, HeadReader, SameHead, given_id, path_of
+from gateway.server.pieces import Pieces
 from gateway.server.reply import CallerReply, Host
 from gateway.server.routes import Route
 from gateway.server.unread import Unread
@@ -106,7 +107,7 @@ class CallerConnection(CallerReply):
         self._same = SameHead()
         self._task: asyncio.Task[None] | None = None
         self._chunked: ChunkedBody | None = None
-        self._body: bytearray | None = None
+        self._body: Pieces | None = None
         self._body_left = 0
         self._deadline = NEVER
         self._lingered = 0
@@ -276,7 +277,9 @@ class CallerConnection(CallerReply):
             self._expect_body(now, most_bytes)
             self._read_body(rest)
         elif length > len(rest):
-            self._body = bytearray(rest)
+            self._body = Pieces()
+            if rest:
+                self._body.add(rest)
             self._body_left = length - len(rest)
             self._expect_body(now, length)
         elif length == len(rest):
@@ -304,13 +307,15 @@ class CallerConnection(CallerReply):
                 self._complete(rest)
             return
         assert self._body is not None
-        self._body += data[: self._body_left]
-        rest = data[self._body_left :]
-        self._body_left -= len(data) - len(rest)
-        if self._body_left == 0:
-            self.call.body = bytes(self._body)
-            self._body = None
-            self._complete(rest)
+        left = self._body_left
+        if len(data) < left:
+            self._body.add(data)
+            self._body_left = left - len(data)
+            return
+        self._body.add(data[:left])
+        self.call.body = self._body.whole()
+        self._body = None
+        self._complete(data[left:])
 
     def _complete(self, rest: bytes) -> None:
         """A whole request is here: serve it."""
