@@ -31,10 +31,6 @@ def error_lines(error: GatewayError) -> bytes:
     return b"".join([b"%b: %b\r\n" % header for header in error_headers(error)])
 
 
-def chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
 def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
     """What official clients act on: whether and when to try again (reliability 0.1, finding 7)."""
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]

@@ -12,7 +12,7 @@ from gateway.server.pieces import Pieces
 
 LINE_BYTES: Final = 1024 + 20  # a size and its extensions (row A15)
 TRAILER_BYTES: Final = 1024
-FRAMING_BYTES: Final = 16 * 1024
+FRAMING_BYTES: Final = 8 * 1024
 _TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED: Final = rb'"(?:[\t !\x23-\x5b\x5d-\x7e]|\\[\t -~])*"'
 _SIZE_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(?:;%b(?:=(?:%b|%b))?)*\Z" % (_TOKEN, _TOKEN, _QUOTED))
@@ -53,18 +53,25 @@ class ChunkedBody:
         Raises MalformedHttp, and TooLarge at the cap.
         """
         at = 0
-        while at < len(data) and self._state != _DONE:
+        size = len(data)
+        while at < size and self._state != _DONE:
             if self._state == _DATA:
-                stop = min(at + self._left, len(data))
+                stop = min(at + self._left, size)
                 if self._keeps:
                     self._body.add(data[at:stop])
                 self._left -= stop - at
                 at = stop
-                if self._left == 0:
+                if self._left:
+                    continue
+                if data[at : at + 2] == b"\r\n":
+                    at += 2
+                    self._count(2)
+                    self._state = _SIZE
+                else:
                     self._state = _DATA_END
                 continue
             end = data.find(b"\n", at) + 1
-            stop = end or len(data)
+            stop = end or size
             self._count(stop - at)
             line = self._line + data[at:stop] if self._line else data[at:stop]
             at = stop

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.mock.options import MockOptions
 from gateway.mock.server import MockServer
-from gateway.server.arrival import Begun
+from gateway.server.arrival import Arrival, Begun
 from gateway.server.protocol import CallerConnection
 from gateway.settings.shape import Caps, Deadlines
 from tests.doubles.caller import Caller, chat, request
@@ -41,6 +41,10 @@ async def test_a_secure_connection_is_served_like_any_other(authority: Authority
 
 
 async def test_a_request_in_the_handshakes_last_packet_is_not_lost(authority: Authority) -> None:
+    await first_words(authority)
+
+
+async def first_words(authority: Authority) -> None:
     """By memory, so that the client's Finished and its request travel in one write."""
     async with secure(authority) as inside:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -163,6 +167,34 @@ async def test_an_answer_that_ends_a_tls_connection_arrives_whole(authority: Aut
                 head = await caller.reader.readuntil(b"\r\n\r\n")
                 body = await caller.reader.read()
             assert b"content-length: %d\r\n" % len(body) in head
+
+
+async def test_a_handshake_is_not_waited_for_when_the_door_closes(authority: Authority) -> None:
+    async with secure(authority) as inside, Caller(inside.port) as caller:
+        caller.send(b"\x16\x03\x01")
+        await inside.until_so(lambda: inside.door.open == 1)
+        inside.sweeper.sweep(inside.clock.monotonic() + 1e6)
+        assert inside.door.open == 1
+        inside.door.drain()
+        await inside.door.done()
+        await inside.until_alone()
+
+
+async def test_an_end_that_comes_while_the_connection_changes_hands_is_passed_on(authority: Authority) -> None:
+    async with secure(authority) as inside, Caller(inside.port, context=authority.client):
+        await inside.until_so(lambda: any(isinstance(guest, CallerConnection) for guest in inside.door.guests))
+        (connection,) = inside.door.guests
+        assert isinstance(connection, CallerConnection)
+        arrival = Arrival(inside.door, authority.server("localhost"))
+        arrival._connection = connection
+        arrival.connection_lost(None)
+        assert (inside.door.open, connection.under_way) == (0, False)
+
+
+def test_the_first_request_is_served_on_a_loop_that_tells_of_it_early_too(authority: Authority) -> None:
+    """asyncio's own loop gives the handshake's waiter no turn before it reads on."""
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(first_words(authority))
 
 
 async def test_a_begun_coroutine_goes_on_where_it_is_awaited() -> None:

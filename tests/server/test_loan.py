@@ -107,6 +107,8 @@ async def test_a_paused_caller_is_a_paused_borrower() -> None:
     async with lending() as inside:
         lent = Lent(inside)
         lent.loan.pause_writing()
+        lent.loan.resume_writing()
+        lent.loan.pause_writing()
         lent.begin()
         lent.loan.resume_writing()
         lent.loan.pause_writing()

@@ -462,5 +462,37 @@ async def test_a_released_connection_does_nothing_any_more() -> None:
     assert (desk.served, wire.written, wire.ended, connection.under_way) == ([], b"", "", False)
 
 
+async def test_a_pause_without_anything_unread_is_no_stall() -> None:
+    desk = AnsweringDesk()
+    desk.holds = True
+    connection, wire = connected(desk)
+    connection.data_received(post())
+    connection.pause_writing()
+    connection.sweep(desk.clock.monotonic() + 1e6)
+    assert wire.ended == ""
+
+
+async def test_what_was_sent_ahead_is_nobodys_once_the_caller_has_left() -> None:
+    desk = AnsweringDesk()
+    connection, _ = connected(desk)
+    connection.data_received(post(b"one") + post(b"two"))
+    connection.connection_lost(None)
+    await settle_down()
+    assert [call.body for call in desk.served] == [b"one"]
+
+
+async def test_a_connection_that_is_already_closing_isnt_half_closed() -> None:
+    connection, wire = connected(AnsweringDesk())
+    closing = wire.write
+
+    def write_and_break(data: bytes | bytearray | memoryview) -> None:
+        closing(data)
+        wire.ended = "close"
+
+    wire.write = write_and_break  # type: ignore[method-assign]  # the other side resets it as we write
+    connection.data_received(post(b"hello", "Connection: close"))
+    assert (wire.ended, connection.under_way) == ("close", False)
+
+
 def test_states_are_in_the_order_of_a_connections_life() -> None:
     assert list(State) == sorted(State)

@@ -61,17 +61,15 @@ async def first_answer(exchange: Exchange, loan: Loan, model: str, ask: Callable
         raise unserved(runtime.catalogue, model)
     asked_ms = call.headers.get(b"x-gateway-timeout-ms")
     total = exchange.started + (plan.total_s if asked_ms is None else min(plan.total_s, patience(asked_ms)))
-    addresses = Addresses(clock, loan.sweeper, runtime.settings.private_networks)
     failure: GatewayError | None = None
     for place in plan.places[:MOST_ATTEMPTS]:
         attempt = Attempt(place.target, clock.monotonic())
         exchange.attempts.append(attempt)
+        exchange.target = place.target
         health.began(attempt)
         failure = None
         try:
-            async with _session(place, addresses) as session:
-                attempt.sent = clock.monotonic()
-                answer = await ask(Ask(place, attempt, session, _headers(place, lines), _url(place), total))
+            answer = await _by_some_path(place, attempt, loan, lines, total, ask)
         except UpstreamError as error:
             error.target = place.name
             attempt.outcome = error.reason
@@ -92,6 +90,24 @@ async def first_answer(exchange: Exchange, loan: Loan, model: str, ask: Callable
             hurts = isinstance(failure, UpstreamError) and failure.hurts_health
             health.ended(attempt, hurts=hurts, output_tokens=0, stream=False)
     raise failure or NoRoute("No backend serves this model now.")
+
+
+async def _by_some_path(
+    place: Place, attempt: Attempt, loan: Loan, lines: bytes, total: float, ask: Callable[[Ask], Awaitable[T]]
+) -> T:
+    """One attempt, by the first path to the place that leads there."""
+    clock = loan.runtime.clock
+    addresses = Addresses(clock, loan.sweeper, loan.runtime.settings.private_networks)
+    unreachable: UpstreamUnreachable | None = None
+    for path in (place, *place.others):
+        try:
+            async with _session(path, addresses) as session:
+                attempt.sent = clock.monotonic()
+                return await ask(Ask(path, attempt, session, _headers(path, lines), _url(path), total))
+        except UpstreamUnreachable as error:
+            unreachable = error
+    assert unreachable is not None
+    raise unreachable
 
 
 def _url(place: Place) -> str:

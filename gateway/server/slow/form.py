@@ -47,7 +47,6 @@ async def _ask(request: web.Request, loan: Loan, exchange: Exchange, form: Form,
             if not 200 <= upstream.status < 300:
                 raw = {name.lower().encode(): value.encode() for name, value in upstream.headers.items()}
                 raise place.wire.read_error(upstream.status, raw, await _rest(upstream))
-            exchange.target = place.target
             exchange.status = upstream.status
             if upstream.content_type == "application/json":
                 return await _whole(loan, exchange, ask, upstream)

@@ -47,7 +47,6 @@ async def _ask(request: web.Request, loan: Loan, exchange: Exchange, ask: Ask) -
     async with await _dial(loan, ask) as upstream:
         ask.attempt.headers = loan.runtime.clock.monotonic()
         ask.attempt.status = exchange.status = 101
-        exchange.target = ask.place.target
         caller = web.WebSocketResponse(
             timeout=loan.linger_s,
             autoclose=False,

@@ -3,6 +3,7 @@
 import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
+from msgspec.structs import replace
 
 from gateway.errors import (
     GatewayError,
@@ -54,7 +55,7 @@ async def test_only_addresses_that_were_allowed_are_dialled() -> None:
 async def test_a_private_address_that_isnt_configured_is_not_dialled() -> None:
     async with SlowPlace() as place:
         backend = place.backend()
-        inward = type(backend)(name="inward", provider=backend.provider, base_urls=("http://10.0.0.1:80",))
+        inward = replace(backend, name="inward", base_urls=("http://10.0.0.1:80",))
         async with Inside(settings_for({"m": [inward, backend]})) as inside:
             assert (await answered(inside, upload())).status == 200
             assert [attempt.outcome for attempt in inside.settled[0].attempts] == ["upstream_unreachable", "answered"]
@@ -63,12 +64,22 @@ async def test_a_private_address_that_isnt_configured_is_not_dialled() -> None:
 async def test_a_name_is_resolved_and_sent_as_the_host() -> None:
     async with SlowPlace() as place:
         backend = place.backend()
-        named = type(backend)(
-            name="named",
-            provider=backend.provider,
-            base_urls=(f"http://localhost:{place.port}",),
-            api_key=backend.api_key,
-        )
+        named = replace(backend, base_urls=(f"http://localhost:{place.port}",))
         async with Inside(settings_for({"m": [named]})) as inside:
             assert (await answered(inside, upload())).status == 200
             assert place.uploads[0].headers["host"] == f"localhost:{place.port}"
+
+
+async def test_another_path_to_the_same_place_is_taken_where_the_first_leads_nowhere() -> None:
+    async with SlowPlace() as gone:
+        (dead,) = gone.backend().base_urls
+    async with SlowPlace() as place:
+        (alive,) = place.backend().base_urls
+        rows = [replace(place.backend(), base_urls=(dead, alive))]
+        async with Inside(settings_for({"m": rows})) as inside:
+            assert (await answered(inside, upload())).status == 200
+            assert [attempt.outcome for attempt in inside.settled[0].attempts] == ["answered"]
+        async with Inside(settings_for({"m": [replace(place.backend(), base_urls=(dead, dead))]})) as inside:
+            heard = await answered(inside, upload())
+            assert (heard.status, heard.headers["x-should-retry"]) == (502, "false")
+            assert inside.settled[0].target is not None

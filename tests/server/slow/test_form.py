@@ -211,6 +211,42 @@ async def test_an_error_that_hides_in_a_200_is_a_failure(kind: str) -> None:
         assert (heard.status, heard.headers["x-should-retry"]) == (502, "false")
 
 
+async def test_an_empty_answer_is_a_failure() -> None:
+    async def say_nothing(_: web.Request) -> web.StreamResponse:
+        return web.Response(content_type="text/plain")
+
+    async with SlowPlace(answers=say_nothing) as place, Inside(settings_for({"m": [place.backend()]})) as inside:
+        assert (await answered(inside, upload())).status == 502
+
+
+async def test_an_answer_above_the_limit_is_a_failure() -> None:
+    async def go_on(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"text": "x" * 2000})
+
+    caps = Caps(answer_bytes=1000)
+    async with SlowPlace(answers=go_on) as place, Inside(settings_for({"m": [place.backend()]}, caps=caps)) as inside:
+        assert (await answered(inside, upload())).status == 502
+
+
+async def test_an_answer_that_falls_silent_is_ended() -> None:
+    async def fall_silent(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: one\n\n")
+        await asyncio.Event().wait()
+        return response
+
+    async with (
+        SlowPlace(answers=fall_silent) as place,
+        Inside(settings_for({"m": [place.backend()]}, timeouts=Timeouts(idle_s=0.1))) as inside,
+    ):
+        heard = await answered(inside, upload())
+        assert b"data: one" in heard.wire
+        assert not heard.wire.endswith(b"0\r\n\r\n")
+        assert inside.settled[0].outcome == "upstream_timeout"
+        await place.until(lambda: len(place.ended) == 1)
+
+
 async def test_a_redirect_is_not_followed() -> None:
     async with SlowPlace() as elsewhere:
 

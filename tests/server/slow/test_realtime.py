@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
+from msgspec.structs import replace
 
-from gateway.settings.shape import Caps, Deadlines, Listen
+from gateway.settings.shape import Caps, Deadlines, Listen, Timeouts
 from tests.doubles.caller import Caller, request
 from tests.doubles.inside import KEY, Inside, settings_for
 from tests.doubles.mock_caller import Heard
@@ -177,6 +178,29 @@ async def test_the_next_place_is_dialled_when_the_first_refuses_or_is_gone() -> 
             await inside.until(lambda settled: len(settled) == 1)
             assert [attempt.outcome for attempt in inside.settled[0].attempts][-1] == "answered"
             assert len(inside.settled[0].attempts) == 3
+
+
+async def test_a_place_that_takes_the_connection_and_says_nothing_is_passed_over() -> None:
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    async with SlowPlace() as place:
+        backend = place.backend("silent")
+        url = f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+        rows = [replace(backend, base_urls=(url,)), place.backend()]
+        async with (
+            Inside(settings_for({"m": rows}, timeouts=Timeouts(first_token_s=0.1))) as inside,
+            session(inside) as socket,
+        ):
+            await socket.send_str("x")
+            assert await socket.receive_str() == "x"
+            await socket.close()
+            await inside.until(lambda settled: len(settled) == 1)
+            outcomes = [attempt.outcome for attempt in inside.settled[0].attempts]
+            assert outcomes == ["upstream_timeout", "answered"]
+    silent.close()
 
 
 async def test_a_model_in_the_places_path_is_not_repeated_in_its_query() -> None:
