@@ -64,14 +64,18 @@ FAULTS = (
 
 
 class Dice(Standing):
-    """Faults by chance: a third of the requests has one."""
+    """Faults by chance: a third of the requests has one. The first few are `certain`, since chance alone, drawn in the
+    order in which requests happen to arrive, may leave an ending out."""
 
-    def __init__(self, chance: Iterator[int]) -> None:
+    def __init__(self, chance: Iterator[int], certain: tuple[str, ...] = ()) -> None:
         super().__init__()
         self._chance = chance
+        self._certain = list(certain)
 
     def take(self, header: str = "") -> Faults:
         del header
+        if self._certain:
+            return Faults(parse_faults(self._certain.pop()))
         if next(self._chance) % 3:
             return Faults()
         if next(self._chance) % 100 == 0:
@@ -152,7 +156,7 @@ def settles_as_heard(exchange: Exchange, heard: Heard) -> None:
 @pytest.mark.slow
 async def test_whatever_goes_wrong_every_request_is_settled_once() -> None:
     chance = draws(7)
-    async with scene(Dice(chance), Dice(chance), Dice(chance), timeouts=TIMES) as on:
+    async with scene(Dice(chance, ("400",) * 6), Dice(chance), Dice(chance), timeouts=TIMES) as on:
         tasks, swept, files = len(asyncio.all_tasks()), len(on.gateway.sweeper), open_files()
 
         async def ask(number: int) -> Heard:
@@ -171,7 +175,7 @@ async def test_whatever_goes_wrong_every_request_is_settled_once() -> None:
         endings = [ends_once(heard) for heard in heards]
         assert endings.count("whole") > REQUESTS * 0.8
         assert endings.count("broken") > REQUESTS * 0.02
-        assert "refused" in endings  # rare, since both places must fail, and how they meet is up to the loop
+        assert endings.count("refused") > 5
 
         answered = [(e, record(on, e)) for e in exchanges.values() if e.complete]
         honest = [(e.usage, entry) for e, entry in answered if not any("usage" in spec for spec in entry.faults)]
