@@ -22,8 +22,9 @@ from gateway.settings.environment import otel
 from gateway.settings.shape import Settings, Target
 from gateway.stages.attempt import Attempter
 from gateway.stages.authenticate import Keys
-from gateway.stages.settle import Settler, Telling
+from gateway.stages.settle import Settler
 from gateway.sweep import INTERVAL_S, Sweeper
+from gateway.telemetry.batch import Batch
 from gateway.telemetry.log import AccessLog, Adopted, Log
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.slots import SlotWriter
@@ -56,13 +57,19 @@ class Telemetry:
         logging.getLogger().addHandler(Adopted(self.log))
         self.access = AccessLog(self.writer)
         self.tracer = open_tracer(otel(), instance)
+        tracers = () if self.tracer is None else (self.tracer,)
+        self.batch = Batch((self.metrics, self.access, *tracers), self.bug)
 
-    @property
-    def told(self) -> tuple[Telling, ...]:
-        told: tuple[Telling, ...] = (self.metrics, self.access)
-        return (*told, self.tracer) if self.tracer is not None else told
+    def close(self) -> None:
+        """Say what hasn't been said yet, and nothing more."""
+        self.batch.tell()
+        if self.tracer is not None:
+            self.tracer.close()
+        self.writer.close()
+        self.slots.close()
 
     def configure(self, settings: Settings) -> None:
+        self.batch.tell()
         self.metrics.configure(settings)
         self.access.configure(settings)
         self.log.configure(settings.log_level)
@@ -119,10 +126,7 @@ class Worker:
             for task in (listening, *self._beside):
                 task.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._telemetry.tracer is not None:
-            self._telemetry.tracer.close()
-        self._telemetry.writer.close()
-        self._telemetry.slots.close()
+        self._telemetry.close()
 
     # --- what the supervisor says -------------------------------------------------------------------------------------
 
@@ -205,7 +209,7 @@ class Worker:
             keys=Keys(settings.callers, settings.key_pepper.reveal()),
             catalogue=Catalogue(settings),
             attempter=Attempter(client, health, self._clock, settings.pop, settings.caps.event_bytes),
-            settler=Settler(self._prices, self._telemetry.told),
+            settler=Settler(self._prices, (self._telemetry.batch,)),
             faults=self._telemetry,
             draining=self._leaving.is_set,
         )
@@ -238,6 +242,7 @@ class Worker:
         if self._expected_tick:
             self._telemetry.metrics.loop_lag.observe(max(0.0, now - self._expected_tick))
         self._expected_tick = now + INTERVAL_S
+        self._telemetry.batch.tell()
         self._speak()
         if now >= self._next_report and self._clients:
             self._next_report = now + BACKENDS_EVERY

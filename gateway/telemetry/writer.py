@@ -31,9 +31,14 @@ def encode_event(wall_s: float, level: Level, event: str, fields: Mapping[str, F
 
 def stamp(wall_s: float) -> str:
     """A UTC time to the millisecond, as RFC 3339 writes it."""
-    second = int(wall_s)
+    return stamp_ms(int(wall_s * 1e3))
+
+
+def stamp_ms(wall_ms: int) -> str:
+    """The same of whole milliseconds."""
+    second, milliseconds = divmod(wall_ms, 1000)
     day = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-    return f"{day}.{int((wall_s - second) * 1000):03d}Z"
+    return f"{day}.{milliseconds:03d}Z"
 
 
 class Count(Protocol):

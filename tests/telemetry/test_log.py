@@ -90,11 +90,9 @@ def test_a_line_says_who_what_where_and_how_long() -> None:
         "input_tokens": 123,
         "output_tokens": 45,
         "cached_tokens": 7,
-        "reasoning_tokens": 0,
         "cost_usd": 0.000123,
         "bytes_in": 400,
         "bytes_out": 770,
-        "attempts": [{"backend": "vllm-fra-1", "outcome": "answered", "us": pytest.approx(889_900, abs=1)}],
     }
 
 
@@ -114,6 +112,23 @@ def test_every_attempt_is_there_even_when_none_answered() -> None:
     ]
     assert (line["status"], line["outcome"], line["level"]) == (502, "upstream_invalid_response", "warning")
     assert "backend" not in line
+
+
+def test_attempts_are_there_where_the_line_does_not_say_it_all_by_itself() -> None:
+    exchange = settled()
+    [answered] = exchange.attempts
+    assert "attempts" not in line_of(exchange)
+    exchange.attempts = [Attempt(TARGET, 99.0, ended=99.5, outcome="upstream_timeout"), answered]
+    assert line_of(exchange)["attempts"] == [
+        {"backend": "vllm-fra-1", "outcome": "upstream_timeout", "us": 500_000},
+        {"backend": "vllm-fra-1", "outcome": "answered", "us": pytest.approx(889_900, abs=1)},
+    ]
+    exchange.attempts = [replace(answered, outcome="left", ended=0.0)]
+    assert line_of(exchange)["attempts"] == [
+        {"backend": "vllm-fra-1", "outcome": "left", "us": pytest.approx(899_900, abs=1)}
+    ]
+    exchange.attempts = []
+    assert "attempts" not in line_of(exchange)
 
 
 def test_a_request_without_a_key_has_none() -> None:
@@ -183,6 +198,7 @@ def test_names_from_the_configuration_are_escaped() -> None:
     exchange.call.caller = replace(CALLER, name=odd, team=odd)
     exchange.target = Target(backend, "m")
     exchange.attempts[0].target = exchange.target
+    exchange.attempts[0].outcome = "upstream_timeout"
     log, kept = access()
     log.settle(exchange)
     (line,) = kept.lines
