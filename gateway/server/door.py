@@ -159,7 +159,7 @@ class Door:
             self._answer_here(connection, call, route)
             return None
         self._busy += 1
-        return self._loop.create_task(self._run(connection, call))
+        return asyncio.Task(self._run(connection, call), loop=self._loop, name="request")
 
     async def _run(self, connection: CallerConnection, call: Call) -> None:
         """One request as a task of its own: what goes wrong in it is nobody else's trouble."""

@@ -141,5 +141,7 @@ class UpstreamClient:
 
 
 def _pieces(place: Place, head: bytes, body: bytes) -> list[bytes]:
-    start = place.head + head + b"content-length: %d\r\n\r\n" % len(body)
-    return [start + body] if len(body) < JOINED_BYTES else [start, body]
+    size = len(body)
+    if size < JOINED_BYTES:
+        return [b"%b%bcontent-length: %d\r\n\r\n%b" % (place.head, head, size, body)]
+    return [b"%b%bcontent-length: %d\r\n\r\n" % (place.head, head, size), body]
