@@ -16,7 +16,7 @@ Imports go down only:
     upstream | telemetry         the places that answer; what we say of ourselves
     exchange | channel           the record of one request; what supervisor and workers say to one another
     settings                     YAML to frozen structs
-    clock | sweep                the only door to real time and chance; deadlines
+    clock | sweep | outbox       the only door to real time and chance; deadlines; writes that leave together
     wire                         PURE: languages
     errors | features            words everyone shares
 

@@ -15,6 +15,7 @@ import uvloop
 from gateway.channel import Backends, Configure, Drain, Drained, Message, Ready, Unframer, frame
 from gateway.clock import Clock, RealClock
 from gateway.errors import Draining
+from gateway.outbox import Outbox
 from gateway.pipeline import Runtime
 from gateway.server.door import Door
 from gateway.server.listen import listen, tls_context
@@ -98,6 +99,7 @@ class Worker:
         self._channel = channel
         self._listening = listening
         self._sweeper = Sweeper()
+        self._outbox = Outbox(clock.monotonic)
         self._instance = f"{clock.draw():016x}"
         self._telemetry = Telemetry(slots_path, clock, self._instance)
         self._threads = ThreadPoolExecutor(1, "price")
@@ -201,7 +203,7 @@ class Worker:
         health = Health(settings.backends)
         if self._health is not None:
             health.inherit(self._health)
-        client = UpstreamClient(settings, self._clock, self._sweeper)
+        client = UpstreamClient(settings, self._clock, self._sweeper, self._outbox)
         runtime = Runtime(
             settings=settings,
             instance=self._instance,
@@ -228,7 +230,7 @@ class Worker:
 
     async def _open(self, runtime: Runtime) -> Door:
         """Accept on every socket the supervisor gave."""
-        door = Door(runtime, self._sweeper)
+        door = Door(runtime, self._sweeper, self._outbox)
         for sock in self._listening:
             self._servers.append(await listen(door, sock, self._tls))
         return door

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from gateway import pipeline
 from gateway.errors import Bug, GatewayError, Overloaded
 from gateway.exchange import Call
+from gateway.outbox import Outbox
 from gateway.pipeline import Runtime
 from gateway.server import routes
 from gateway.server.arrival import Arrival
@@ -26,7 +27,7 @@ class Door:
     `runtime` may be swapped at any time: a request keeps the one it began with.
     """
 
-    def __init__(self, runtime: Runtime, sweeper: Sweeper) -> None:
+    def __init__(self, runtime: Runtime, sweeper: Sweeper, outbox: Outbox) -> None:
         self._loop = asyncio.get_running_loop()
         self.sweeper = sweeper
         self.guests = Guests(sweeper)
@@ -35,6 +36,7 @@ class Door:
         self._tasks: set[asyncio.Task[None]] = set()
         self._id_start = f"req_{runtime.clock.draw():016x}"
         self.now = runtime.clock.monotonic
+        self.outbox = outbox
         self.wall = runtime.clock.wall
         self._count = 0
         self._handover = Handover(self)

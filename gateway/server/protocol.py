@@ -19,6 +19,7 @@ from gateway.errors import (
     TooLarge,
 )
 from gateway.exchange import Call
+from gateway.outbox import Outgoing
 from gateway.server import bytes_out
 from gateway.server.chunked import ChunkedBody
 from gateway.server.head import Head, HeadReader, SameHead, given_id, path_of
@@ -120,7 +121,7 @@ class CallerConnection(CallerReply):
     # --- the transport's side -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # a stream's transport reads and writes
+        self._transport = Outgoing(transport, self._desk.outbox)  # type: ignore[arg-type]  # a stream's: reads and writes
         self.unread = Unread(self._transport) if self._wire is None else Unread(self._transport, self._wire)
         peer = transport.get_extra_info("peername")
         self.address = str(peer[0]) if isinstance(peer, tuple) else ""
@@ -149,6 +150,8 @@ class CallerConnection(CallerReply):
         """A caller's FIN means he has left: `close()` and `shutdown(SHUT_WR)` look the same from here."""
         if self._state != State.LINGER:
             self.abort()
+        else:
+            self._transport.flush()
         return False  # the transport closes itself, once what is written is out
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -431,7 +434,7 @@ class CallerConnection(CallerReply):
     def release(self) -> asyncio.Transport:
         """Give the transport away; this object is done with it, and tells nobody."""
         self._state, self._gone = State.CLOSED, True
-        return self._transport
+        return self._transport.release()
 
 
 def body_s(deadlines: Deadlines, size: int) -> float:

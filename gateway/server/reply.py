@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from gateway.errors import GatewayError
 from gateway.exchange import Call
+from gateway.outbox import Outbox, Outgoing
 from gateway.server import bytes_out
 from gateway.server.unread import Unread
 
@@ -19,6 +20,7 @@ class Host(Protocol):
 
     draining: bool
     now: Callable[[], float]
+    outbox: Outbox
 
 
 class CallerReply(asyncio.Protocol):
@@ -40,7 +42,7 @@ class CallerReply(asyncio.Protocol):
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._transport: asyncio.Transport
+        self._transport: Outgoing
         self.unread: Unread
         self._resume: Callable[[], None] | None = None
         self._close = self._old = self._head_only = self._gone = False

@@ -1,6 +1,12 @@
 """What was written to a caller and not taken yet: a slow reader is served, one who stands still is not."""
 
-import asyncio
+from typing import Protocol
+
+
+class Writing(Protocol):
+    """What is asked of a transport."""
+
+    def get_write_buffer_size(self) -> int: ...
 
 
 class Unread:
@@ -8,7 +14,7 @@ class Unread:
 
     __slots__ = ("_bytes", "_since", "_transports")
 
-    def __init__(self, *transports: asyncio.WriteTransport) -> None:
+    def __init__(self, *transports: Writing) -> None:
         self._transports = transports
         self._bytes = 0
         self._since = 0.0

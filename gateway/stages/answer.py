@@ -8,6 +8,7 @@ from gateway.settings.shape import Target
 # Milliseconds with two decimals, ready-made: formatting a float costs more than the rest of a line.
 _MILLISECONDS: Final = tuple(b"%d.%02d" % divmod(hundredths, 100) for hundredths in range(1000))
 
+
 def fixed_lines(target: Target, pop: str) -> bytes:
     """The header lines that every answer of a target carries."""
     lines = "cache-control: no-store\r\n"

@@ -6,6 +6,7 @@ import ssl
 from gateway.clock import Clock
 from gateway.errors import DeadlineExceeded, GatewayError, UpstreamDisconnected, UpstreamError
 from gateway.exchange import Attempt
+from gateway.outbox import Outbox
 from gateway.settings.shape import Settings
 from gateway.sweep import Sweeper
 from gateway.upstream.catalogue import Place
@@ -20,7 +21,9 @@ JOINED_BYTES = 16 * 1024
 class UpstreamClient:
     """All pools of one worker. Redirects are never followed, nothing is decompressed, cookies aren't kept."""
 
-    def __init__(self, settings: Settings, clock: Clock, sweeper: Sweeper, *, resolver: Resolver = ask_system) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, sweeper: Sweeper, outbox: Outbox, *, resolver: Resolver = ask_system
+    ) -> None:
         self._clock = clock
         self._sweeper = sweeper
         self._answer_bytes = settings.caps.answer_bytes
@@ -28,6 +31,7 @@ class UpstreamClient:
         self._addresses = Addresses(clock, sweeper, settings.private_networks, resolver)
         self._tls: ssl.SSLContext | None = None
         self._pools: dict[Origin, Pool] = {}
+        self._outbox = outbox
         self._closing = False
 
     def pool(self, origin: Origin) -> Pool:
@@ -39,7 +43,13 @@ class UpstreamClient:
                 self._tls.set_alpn_protocols(["http/1.1"])
             # Every caller may be served by the same upstream, so it may have as many connections as they.
             pool = self._pools[origin] = Pool(
-                origin, self._addresses, self._clock, self._sweeper, self._tls, open_most=self._open_most
+                origin,
+                self._addresses,
+                self._clock,
+                self._sweeper,
+                self._tls,
+                outbox=self._outbox,
+                open_most=self._open_most,
             )
             pool.closing = self._closing
         return pool

@@ -22,6 +22,7 @@ from gateway.errors import (
     UpstreamSlow,
     UpstreamTruncated,
 )
+from gateway.outbox import Outbox, Outgoing
 from gateway.upstream.head import (
     END,
     HEAD_BYTES,
@@ -61,6 +62,8 @@ class Sink(Protocol):
 
 class Owner(Protocol):
     """Who keeps idle connections; told when one is there, free again, or gone."""
+
+    outbox: Outbox
 
     def opened(self, connection: "UpstreamConnection") -> None: ...
 
@@ -118,7 +121,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._owner = owner
         self._loop = loop
         self._clock = clock
-        self._transport: asyncio.Transport
+        self._transport: Outgoing
         self._waiter: asyncio.Future[None] | None = None
         self._sink: Sink | None = None
         self._error: GatewayError | None = None
@@ -307,7 +310,7 @@ class UpstreamConnection(asyncio.Protocol):
     # --- the transport's side -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # a stream's transport reads and writes
+        self._transport = Outgoing(transport, self._owner.outbox)  # type: ignore[arg-type]  # a stream's transport
         self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
@@ -430,7 +433,7 @@ class UpstreamConnection(asyncio.Protocol):
     def give_up(self) -> None:
         """Nobody waits for this connection any more, whether it had come about or not."""
         self.closed = True
-        transport: asyncio.Transport | None = getattr(self, "_transport", None)
+        transport: Outgoing | None = getattr(self, "_transport", None)
         if transport is not None:
             transport.abort()
         self._owner.lost(self)

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from gateway.clock import Clock
 from gateway.errors import GatewayError, UpstreamError, UpstreamOverloaded, UpstreamSlow, UpstreamUnreachable
+from gateway.outbox import Outbox
 from gateway.sweep import Sweeper
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.deadline import until
@@ -52,6 +53,7 @@ class Pool:
         sweeper: Sweeper,
         tls: ssl.SSLContext | None = None,
         *,
+        outbox: Outbox,
         open_most: int = OPEN_MOST,
         idle_most: int = IDLE_MOST,
     ) -> None:
@@ -63,6 +65,7 @@ class Pool:
         self._sweeper = sweeper
         self._tls = tls if origin.secure else None
         self._loop = asyncio.get_running_loop()
+        self.outbox = outbox
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()
         self._failed_at = -AVOIDED_S

@@ -9,6 +9,7 @@ from typing import Self
 from gateway.clock import Clock, RealClock
 from gateway.errors import Draining
 from gateway.exchange import Exchange
+from gateway.outbox import Outbox
 from gateway.pipeline import Runtime
 from gateway.server.door import Door
 from gateway.server.guests import Guest
@@ -96,8 +97,8 @@ class _Connection(CallerConnection):
 
 
 class _Door(Door):
-    def __init__(self, runtime: Runtime, sweeper: Sweeper, hear: Callable[[int], None]) -> None:
-        super().__init__(runtime, sweeper)
+    def __init__(self, runtime: Runtime, sweeper: Sweeper, outbox: Outbox, hear: Callable[[int], None]) -> None:
+        super().__init__(runtime, sweeper, outbox)
         self._hear = hear
 
     def gone(self, guest: Guest) -> None:
@@ -137,7 +138,8 @@ class Inside:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        self.client = UpstreamClient(self.settings, self.clock, self.sweeper)
+        outbox = Outbox(self.clock.monotonic)
+        self.client = UpstreamClient(self.settings, self.clock, self.sweeper, outbox)
         self.health = Health(self.settings.backends)
         self.runtime = Runtime(
             settings=self.settings,
@@ -152,7 +154,7 @@ class Inside:
             faults=self,
             draining=lambda: self.door.draining,
         )
-        self.door = _Door(self.runtime, self.sweeper, self._hear)
+        self.door = _Door(self.runtime, self.sweeper, outbox, self._hear)
         self.server = await listen(self.door, socket.create_server(("127.0.0.1", 0)), self._context)
         self.port = self.server.sockets[0].getsockname()[1]
         self._local: asyncio.Server | None = None

@@ -10,6 +10,7 @@ from gateway.server.head import Head, HeadReader, check_size
 from gateway.server.protocol import CallerConnection
 from gateway.server.routes import Route
 from gateway.settings.shape import Caps, Deadlines
+from tests.doubles.outgoing import at_once
 
 LINES = b"content-type: application/json\r\n"
 
@@ -53,6 +54,7 @@ class AnsweringDesk:
         self.heads = HeadReader(self.caps, names)
         self.draining = False
         self.now = self.clock.monotonic
+        self.outbox = at_once()
         self.wall = self.clock.wall
         self.served: list[Call] = []
         self.refused: list[GatewayError] = []

@@ -27,7 +27,7 @@ async def test_what_is_written_to_a_caller_who_doesnt_read_stays_small_in_the_ke
     async with Inside(SETTINGS) as inside, Caller(inside.port):
         await inside.until_heard(0)
         (connection,) = inside.door.guests
-        sock: socket.socket = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]  # a CallerConnection
+        sock: socket.socket = connection._transport._transport.get_extra_info("socket")  # type: ignore[attr-defined]  # a CallerConnection
         # The kernel doubles what it is told, and grows no buffer that was set.
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) <= 2 * SEND_BUFFER_BYTES
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

@@ -22,6 +22,7 @@ from gateway.wire import Wire, load
 from gateway.wire.openai_chat import OpenAIChat
 from tests.doubles.inside import backend, settings_for
 from tests.doubles.mock_transport import turn
+from tests.doubles.outgoing import at_once
 from tests.stages.kept import KeptReply, exchange
 
 CEILING_S = 10.0
@@ -37,7 +38,7 @@ class Ground:
         settings = settings_for({"story": rows}, timeouts=timeouts)
         self.servers = servers
         self.clock = RealClock()
-        self.client = UpstreamClient(settings, self.clock, Sweeper())
+        self.client = UpstreamClient(settings, self.clock, Sweeper(), at_once())
         self.health = Health(settings.backends)
         self.attempter = Attempter(self.client, self.health, self.clock, "fra", 100_000)
         self.all_places = Catalogue(settings).plan("story", "chat", "openai_chat").places

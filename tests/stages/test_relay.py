@@ -13,6 +13,7 @@ from gateway.stages.relay import Relay
 from gateway.upstream.connection import UpstreamConnection
 from gateway.wire import StreamMeter, load
 from tests.doubles.inside import PROVIDER
+from tests.doubles.outgoing import at_once
 from tests.scenarios.cast import STREAM_HEAD, chunk, event
 from tests.stages.kept import KeptReply, KeptTransport, exchange
 
@@ -31,6 +32,7 @@ class Pool:
 
     def __init__(self) -> None:
         self.free = 0
+        self.outbox = at_once()
 
     def opened(self, connection: UpstreamConnection) -> None: ...
 

@@ -14,6 +14,7 @@ from gateway.clock import HandClock
 from gateway.errors import Draining, GatewayError
 from gateway.exchange import Attempt
 from gateway.mock.wreck import reset
+from gateway.outbox import Outbox
 from gateway.settings.shape import Backend, Caps, Provider, Secret, Settings, Target, Timeouts
 from gateway.sweep import Sweeper
 from gateway.upstream.catalogue import Catalogue, Place
@@ -190,7 +191,9 @@ class Rig:
     def __init__(self, settings: Settings, *, resolver: Resolver = ask_system) -> None:
         self.clock = HandClock()
         self.sweeper = Sweeper()
-        self.client = UpstreamClient(settings, self.clock, self.sweeper, resolver=resolver)
+        self.client = UpstreamClient(
+            settings, self.clock, self.sweeper, Outbox(self.clock.monotonic), resolver=resolver
+        )
         self.place: Place = Catalogue(settings).plan("small", "chat", "openai_chat").places[0]
         self.attempt = self.new_attempt()
 

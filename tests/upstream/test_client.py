@@ -13,6 +13,7 @@ from gateway.upstream.client import JOINED_BYTES, UpstreamClient
 from gateway.upstream.pool import AVOIDED_S, IDLE_S, origin_of
 from tests.doubles.inside import backend
 from tests.doubles.inside import settings_for as inside_settings
+from tests.doubles.outgoing import at_once
 from tests.upstream.scripted import (
     FIN,
     OK,
@@ -306,7 +307,7 @@ async def test_a_closed_client_finishes_and_keeps_nothing() -> None:
 
 
 async def test_an_origin_nobody_called_has_no_connections() -> None:
-    client = UpstreamClient(settings_for("http://127.0.0.1:1"), HandClock(), Sweeper())
+    client = UpstreamClient(settings_for("http://127.0.0.1:1"), HandClock(), Sweeper(), at_once())
     assert (client.idle(origin_of("http://127.0.0.1:1")), client.open) == (0, 0)
 
 
@@ -332,5 +333,5 @@ async def test_one_upstream_may_have_as_many_connections_as_there_may_be_callers
     """With a cap of its own, below theirs, thousands of slow streams to one server were refused as overload."""
     settings = inside_settings({"m": [backend("a", "http://127.0.0.1:9")]}, caps=Caps(connections=3))
     clock = HandClock()
-    pool = UpstreamClient(settings, clock, Sweeper()).pool(origin_of("http://127.0.0.1:9"))
+    pool = UpstreamClient(settings, clock, Sweeper(), at_once()).pool(origin_of("http://127.0.0.1:9"))
     assert pool.open_most == 3

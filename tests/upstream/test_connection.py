@@ -13,6 +13,7 @@ from gateway.settings.shape import Caps
 from gateway.upstream.connection import FRAMING_BYTES, INFORMATIONAL_MOST, REFUSAL_BYTES, REFUSED, UpstreamConnection
 from gateway.upstream.head import HEAD_BYTES, HEADER_BYTES, HEADER_FIELDS
 from tests.doubles.mock_transport import KeepingTransport
+from tests.doubles.outgoing import at_once
 from tests.upstream.scripted import FIN, LAST_CHUNK, OK, RST, Step, Upstream, chunk, rigged, sized, turn
 
 H = b"HTTP/1.1 200 OK\r\n"
@@ -187,6 +188,7 @@ class Keeper:
 
     def __init__(self) -> None:
         self.freed_times = 0
+        self.outbox = at_once()
 
     def opened(self, connection: UpstreamConnection) -> None: ...
 

@@ -11,6 +11,7 @@ from gateway.sweep import Sweeper
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.dial import FAILED_S, Addresses
 from gateway.upstream.pool import AVOIDED_S, IDLE_MOST, IDLE_S, OPEN_MOST, Origin, Pool, origin_of
+from tests.doubles.outgoing import at_once
 from tests.upstream.scripted import CEILING_S, FIN, OK, Blackhole, Names, Upstream, turn
 
 
@@ -23,7 +24,9 @@ class Bench:
         self.clock = HandClock()
         self.sweeper = Sweeper()
         addresses = Addresses(self.clock, self.sweeper, (), *([names] if names else ()))
-        self.pool = Pool(origin, addresses, self.clock, self.sweeper, open_most=open_most, idle_most=idle_most)
+        self.pool = Pool(
+            origin, addresses, self.clock, self.sweeper, outbox=at_once(), open_most=open_most, idle_most=idle_most
+        )
 
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
