@@ -99,7 +99,7 @@ class Worker:
         self._channel = channel
         self._listening = listening
         self._sweeper = Sweeper()
-        self._outbox = Outbox(clock.monotonic)
+        self._outbox = Outbox(clock.monotonic, self._loop.call_soon)
         self._instance = f"{clock.draw():016x}"
         self._telemetry = Telemetry(slots_path, clock, self._instance)
         self._threads = ThreadPoolExecutor(1, "price")

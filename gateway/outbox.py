@@ -13,11 +13,12 @@ THICK_S = 0.0001
 
 
 class Outbox:
-    """What waits to leave, of all the transports that share it; `now` is monotonic seconds."""
+    """What waits to leave, of all the transports of a loop; `now` is monotonic seconds."""
 
-    __slots__ = ("_last", "_now", "_waiting")
+    __slots__ = ("_call_soon", "_last", "_now", "_waiting")
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], call_soon: Callable[[Callable[[], None]], object]) -> None:
+        self._call_soon = call_soon
         self._now = now
         self._last = -THICK_S
         self._waiting: list[Outgoing] = []
@@ -28,7 +29,7 @@ class Outbox:
             last, self._last = self._last, self._now()
             if self._last - last >= THICK_S:
                 return False
-            asyncio.get_running_loop().call_soon(self._leave)
+            self._call_soon(self._leave)
         self._waiting.append(outgoing)
         return True
 
@@ -44,7 +45,7 @@ class Outbox:
                 # One whose transport failed costs the others a turn, not their bytes.
                 waiting.reverse()
                 self._waiting = waiting
-                asyncio.get_running_loop().call_soon(self._leave)
+                self._call_soon(self._leave)
 
 
 class Outgoing:

@@ -60,7 +60,7 @@ class Post:
 
     def __init__(self, count: int = 1) -> None:
         self.clock = HandClock()
-        self.outbox = Outbox(self.clock.monotonic)
+        self.outbox = Outbox(self.clock.monotonic, asyncio.get_running_loop().call_soon)
         self.transports = [Noting() for _ in range(count)]
         self.out = [Outgoing(transport, self.outbox) for transport in self.transports]
 

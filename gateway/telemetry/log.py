@@ -18,7 +18,7 @@ from gateway.exchange import Exchange
 from gateway.features import Usage
 from gateway.settings.shape import Settings
 from gateway.telemetry import derived
-from gateway.telemetry.writer import Field, Level, encode_event, stamp_ms
+from gateway.telemetry.writer import Field, Level, day, encode_event
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 _INFO = 1
@@ -105,8 +105,8 @@ class AccessLog:
         self._models = derived.Models()
         self._least = _INFO
         self._kept: dict[_Key, bytes] = {}
-        self._moment = -1  # milliseconds since 1970
-        self._time = b""
+        self._moment = self._second = -1  # milliseconds and seconds since 1970
+        self._day = self._time = b""
 
     def configure(self, settings: Settings) -> None:
         """Take over the level and the model names that may be written. ValueError on a level nobody knows."""
@@ -123,7 +123,11 @@ class AccessLog:
         moment = int((call.arrived_wall + ended - call.arrived) * 1e3)
         if moment != self._moment:
             self._moment = moment
-            self._time = b'{"time":"%b",' % stamp_ms(moment).encode()
+            second, milliseconds = divmod(moment, 1000)
+            if second != self._second:
+                self._second = second
+                self._day = day(second).encode()
+            self._time = b'{"time":"%b.%03dZ",' % (self._day, milliseconds)
         usage = exchange.usage or _NOTHING_USED
         line = _Line(
             call.request_id,

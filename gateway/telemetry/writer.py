@@ -31,14 +31,13 @@ def encode_event(wall_s: float, level: Level, event: str, fields: Mapping[str, F
 
 def stamp(wall_s: float) -> str:
     """A UTC time to the millisecond, as RFC 3339 writes it."""
-    return stamp_ms(int(wall_s * 1e3))
+    second, milliseconds = divmod(int(wall_s * 1e3), 1000)
+    return f"{day(second)}.{milliseconds:03d}Z"
 
 
-def stamp_ms(wall_ms: int) -> str:
-    """The same of whole milliseconds."""
-    second, milliseconds = divmod(wall_ms, 1000)
-    day = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-    return f"{day}.{milliseconds:03d}Z"
+def day(second: int) -> str:
+    """A UTC date and time to the second; RFC 3339 wants a `Z` behind it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 class Count(Protocol):

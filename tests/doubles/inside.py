@@ -138,7 +138,7 @@ class Inside:
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
-        outbox = Outbox(self.clock.monotonic)
+        outbox = Outbox(self.clock.monotonic, self._loop.call_soon)
         self.client = UpstreamClient(self.settings, self.clock, self.sweeper, outbox)
         self.health = Health(self.settings.backends)
         self.runtime = Runtime(

@@ -192,7 +192,11 @@ class Rig:
         self.clock = HandClock()
         self.sweeper = Sweeper()
         self.client = UpstreamClient(
-            settings, self.clock, self.sweeper, Outbox(self.clock.monotonic), resolver=resolver
+            settings,
+            self.clock,
+            self.sweeper,
+            Outbox(self.clock.monotonic, asyncio.get_running_loop().call_soon),
+            resolver=resolver,
         )
         self.place: Place = Catalogue(settings).plan("small", "chat", "openai_chat").places[0]
         self.attempt = self.new_attempt()
