@@ -5,6 +5,7 @@ import socket
 from collections.abc import Sequence
 
 from gateway.channel import Backends, BackendState, Message, Ready, Unframer, frame
+from gateway.settings.environment import of_worker
 
 
 class Gone(Exception):
@@ -36,6 +37,7 @@ class Child:
                 *("--channel", str(theirs.fileno())),
                 *("--listen", *map(str, listen)),
                 *("--slots", slots_path),
+                env=of_worker(),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(), *listen),
                 start_new_session=True,

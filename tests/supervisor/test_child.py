@@ -82,6 +82,13 @@ async def test_a_worker_that_talks_nonsense_is_killed(tmp_path: Path) -> None:
         assert await worker.process.wait() == -signal.SIGKILL
 
 
+async def test_a_worker_is_told_how_to_keep_memory(tmp_path: Path) -> None:
+    async with child(tmp_path) as worker:
+        assert await worker.ask(Configure(settings()), CEILING_S) == ""
+        around = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
+        assert any(line.startswith(b"MALLOC_TRIM_THRESHOLD_=") for line in around)
+
+
 async def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await Child.start(("/nowhere/worker",), [], str(tmp_path / "slots"))
