@@ -29,6 +29,10 @@ async def child(folder: Path, command: tuple[str, ...] = DOUBLE) -> AsyncIterato
         child.close()
 
 
+def environment_of(pid: int) -> list[bytes]:
+    return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+
+
 async def test_a_worker_that_took_its_settings_is_ready_until_it_ends(tmp_path: Path) -> None:
     async with child(tmp_path) as worker:
         before = worker.ready
@@ -85,8 +89,8 @@ async def test_a_worker_that_talks_nonsense_is_killed(tmp_path: Path) -> None:
 async def test_a_worker_is_told_how_to_keep_memory(tmp_path: Path) -> None:
     async with child(tmp_path) as worker:
         assert await worker.ask(Configure(settings()), CEILING_S) == ""
-        around = Path(f"/proc/{worker.process.pid}/environ").read_bytes().split(b"\0")
-        assert any(line.startswith(b"MALLOC_TRIM_THRESHOLD_=") for line in around)
+        around = environment_of(worker.process.pid)
+    assert any(line.startswith(b"MALLOC_TRIM_THRESHOLD_=") for line in around)
 
 
 async def test_a_program_that_is_not_there_is_an_error(tmp_path: Path) -> None:
