@@ -106,6 +106,12 @@ class Exchange(Struct, eq=False):
         return "answered"
 
 
+class Telling(Protocol):
+    """Somebody who is told of every finished request."""
+
+    def settle(self, exchange: Exchange) -> None: ...
+
+
 class Reply(Protocol):
     """Where an answer goes; the front door's side of a request."""
 

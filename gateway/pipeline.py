@@ -30,7 +30,7 @@ from gateway.settings.shape import Caller, Settings
 from gateway.stages.attempt import Attempter
 from gateway.stages.authenticate import Keys
 from gateway.stages.settle import Settler
-from gateway.upstream.catalogue import Catalogue
+from gateway.upstream.catalogue import Catalogue, Place
 from gateway.wire import Wire, load
 
 MOST_HOPS = 4
@@ -80,19 +80,9 @@ async def serve(call: Call, runtime: Runtime, reply: Answering) -> None:
     exchange.bytes_in = len(call.body)
     try:
         request = wire.read_request(call.body)
-        exchange.model = request.model
         exchange.stream = request.stream
-        permit(call.caller, request.model)
-        head = onward(call, runtime.instance)
-        plan = runtime.catalogue.plan(request.model, exchange.operation, call.endpoint.wire)
-        if not plan.places:
-            raise unserved(runtime.catalogue, request.model)  # noqa: TRY301  (told like what the stages raise)
-        total_s = plan.total_s
-        asked_ms = call.headers.get(b"x-gateway-timeout-ms")
-        if asked_ms is not None:
-            total_s = min(total_s, patience(asked_ms))
-            head += b"x-gateway-timeout-ms: %b\r\n" % asked_ms
-        await runtime.attempter.attempt(exchange, request, plan.places, reply, head, exchange.started + total_s)
+        way = find_way(exchange, runtime, request.model)
+        await runtime.attempter.attempt(exchange, request, way.places, reply, way.head, way.total)
     except GatewayError as error:
         refuse(exchange, error, wire, reply)
     except asyncio.CancelledError:
@@ -105,6 +95,32 @@ async def serve(call: Call, runtime: Runtime, reply: Answering) -> None:
         refuse(exchange, Bug("The gateway failed to handle this request."), wire, reply)
     finally:
         runtime.settler.settle(exchange, clock.monotonic())
+
+
+class Way(Struct, frozen=True):
+    """Where a request may go, the header lines it takes along, and when it must be over (monotonic seconds)."""
+
+    places: tuple[Place, ...]
+    head: bytes
+    total: float
+
+
+def find_way(exchange: Exchange, runtime: Runtime, model: str) -> Way:
+    """Permit and plan: the way of a request for this model. Raises what its caller is to be answered with."""
+    call = exchange.call
+    assert call.endpoint is not None
+    exchange.model = model
+    permit(call.caller, model)
+    head = onward(call, runtime.instance)
+    plan = runtime.catalogue.plan(model, exchange.operation, call.endpoint.wire)
+    if not plan.places:
+        raise unserved(runtime.catalogue, model)
+    total_s = plan.total_s
+    asked_ms = call.headers.get(b"x-gateway-timeout-ms")
+    if asked_ms is not None:
+        total_s = min(total_s, patience(asked_ms))
+        head += b"x-gateway-timeout-ms: %b\r\n" % asked_ms
+    return Way(plan.places, head, exchange.started + total_s)
 
 
 def refuse(exchange: Exchange, error: GatewayError, wire: Wire, reply: Answering) -> None:

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from gateway.clock import Clock
-from gateway.errors import Bug, CallerLeft, GatewayError, LoopDetected, NoRoute, UpstreamError
+from gateway.errors import NoRoute, UpstreamError
 from gateway.exchange import Attempt, Exchange, Reply
 from gateway.features import Request
 from gateway.stages.answer import fixed_lines, lines_of
 from gateway.stages.relay import Relay
+from gateway.stages.trial import MOST_ATTEMPTS, Trial, refusal
 from gateway.upstream.catalogue import Place
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.health import Health
 
-MOST_ATTEMPTS = 3
 # How long the words of a streaming call's refusal may be behind its status.
 REFUSAL_S = 1.0
 
@@ -38,14 +38,10 @@ class Attempter:
         self, exchange: Exchange, request: Request, plan: Sequence[Place], reply: Reply, head: bytes, total: float
     ) -> None:
         """Answer the caller from the first place of the plan that can. Raises what the last one failed with."""
-        failure: GatewayError | None = None
+        failure: UpstreamError | None = None
         for place in plan[:MOST_ATTEMPTS]:
-            attempt = Attempt(place.target, self._clock.monotonic())
-            exchange.attempts.append(attempt)
-            exchange.target = place.target
-            self.health.began(attempt)
-            failure = None
-            try:
+            trial = Trial(exchange, place, self.health, self._clock.monotonic)
+            with trial as attempt:
                 body, changed = place.wire.write_request(
                     request, place.model_json, place.target.backend.provider.dialect, ask_usage=place.ask_usage
                 )
@@ -58,48 +54,20 @@ class Attempter:
                         await self._stream(exchange, request, place, attempt, connection, reply)
                     else:
                         self._whole(exchange, place, attempt, connection, reply)
-                    attempt.outcome = "answered"
                 finally:
                     if not exchange.complete:
                         connection.abort()
-            except UpstreamError as error:
-                error.target = place.name
-                failure = error
-            except asyncio.CancelledError:
-                attempt.outcome = CallerLeft.code
-                raise
-            except GatewayError as error:
-                attempt.outcome = error.reason
-                raise
-            finally:
-                self._close(exchange, attempt, failure)
+            failure = trial.failure
             if failure is None:
                 return
             if reply.started or not failure.try_elsewhere:
                 break
         raise failure or NoRoute("No backend serves this model now.")
 
-    def _close(self, exchange: Exchange, attempt: Attempt, failure: GatewayError | None) -> None:
-        attempt.ended = self._clock.monotonic()
-        if failure is not None:
-            attempt.outcome = failure.reason
-        elif not attempt.outcome:
-            attempt.outcome = Bug.code
-        usage = exchange.usage
-        self.health.ended(
-            attempt,
-            hurts=failure is not None and failure.hurts_health,
-            output_tokens=usage.output_tokens if usage is not None else 0,
-            stream=exchange.stream,
-        )
-
     async def _refused(self, place: Place, connection: UpstreamConnection) -> NoReturn:
         """Raise what an answer outside 2xx means."""
         words = await _rest(connection, self._clock.monotonic() + REFUSAL_S)
-        if connection.status == LoopDetected.status:
-            # Another gateway's word, and true here as well: it is no fault of that place, nor cured elsewhere.
-            raise LoopDetected("This request has passed through the same gateway before.")
-        raise place.wire.read_error(connection.status, connection.headers, words)
+        raise refusal(place, connection.status, connection.headers, words)
 
     def _whole(
         self, exchange: Exchange, place: Place, attempt: Attempt, connection: UpstreamConnection, reply: Reply

@@ -3,17 +3,9 @@
 Synchronous and called exactly once, from a `finally`: nothing here waits, so nothing here can be cancelled.
 """
 
-from typing import Protocol
-
-from gateway.exchange import Exchange
+from gateway.exchange import Exchange, Telling
 from gateway.features import Usage
 from gateway.upstream.prices import Prices
-
-
-class Telling(Protocol):
-    """Somebody who is told of every finished request."""
-
-    def settle(self, exchange: Exchange) -> None: ...
 
 
 class Settler:

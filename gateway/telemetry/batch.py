@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from gateway.exchange import Exchange
-from gateway.stages.settle import Telling
+from gateway.exchange import Exchange, Telling
 
 MOST = 64
 

@@ -30,10 +30,16 @@ class Line(Struct):
     request_id: str
     status: int
     outcome: str
-    attempts: list[Try]
+    attempts: list[Try] = []
+    backend: str = ""
     operation: str = ""
     stream: bool = False
     output_tokens: int = 0
+
+    def __post_init__(self) -> None:
+        # Where the only attempt answered, the line itself says all of it.
+        if not self.attempts and self.backend:
+            self.attempts = [Try(self.backend, self.outcome)]
 
 
 def backend(provider: str, url: str, **more: object) -> dict[str, object]:

@@ -51,7 +51,7 @@ async def test_a_whole_answer_that_takes_a_minute_is_one_attempt_and_no_first_to
 
 
 async def test_a_stream_feeds_the_estimates() -> None:
-    async with scene("", options=MockOptions(ttft_s=0.02, tpot_s=0.002)) as on:
+    async with scene("", options=MockOptions(ttft_s=0.022, tpot_s=0.002)) as on:
         await on.caller_hears()
         row = on.gateway.health.row("first")
         assert 0.02 <= row.ttft_s < CEILING_S

@@ -13,7 +13,8 @@ from gateway.features import Request, Whole
 from gateway.mock.options import MockOptions
 from gateway.mock.server import MockServer
 from gateway.settings.shape import Timeouts
-from gateway.stages.attempt import MOST_ATTEMPTS, Attempter
+from gateway.stages.attempt import Attempter
+from gateway.stages.trial import MOST_ATTEMPTS
 from gateway.sweep import Sweeper
 from gateway.upstream.catalogue import Catalogue, Place
 from gateway.upstream.client import UpstreamClient

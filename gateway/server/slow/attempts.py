@@ -4,7 +4,6 @@ A session lives for one attempt: no cookies, no redirects, no environment proxie
 that the upstream client would not dial either.
 """
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -15,8 +14,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from msgspec import Struct
 
 from gateway.errors import (
-    CallerLeft,
-    GatewayError,
     NoRoute,
     UpstreamBroken,
     UpstreamDisconnected,
@@ -26,9 +23,9 @@ from gateway.errors import (
     UpstreamUnreachable,
 )
 from gateway.exchange import Attempt, Exchange
-from gateway.pipeline import onward, patience, permit, unserved
+from gateway.pipeline import find_way
 from gateway.server.loan import Loan
-from gateway.stages.attempt import MOST_ATTEMPTS
+from gateway.stages.trial import MOST_ATTEMPTS, Trial
 from gateway.upstream.catalogue import Place
 from gateway.upstream.dial import Addresses
 
@@ -50,45 +47,16 @@ class Ask(Struct, frozen=True):
 
 async def first_answer(exchange: Exchange, loan: Loan, model: str, ask: Callable[[Ask], Awaitable[T]]) -> T:
     """What the first place for this model gives; where `ask` raises an UpstreamError, the next may be tried."""
-    runtime, call = loan.runtime, loan.call
-    clock, health = runtime.clock, runtime.attempter.health
-    assert call.endpoint is not None
-    exchange.model = model
-    permit(call.caller, model)
-    lines = onward(call, runtime.instance)
-    plan = runtime.catalogue.plan(model, exchange.operation, call.endpoint.wire)
-    if not plan.places:
-        raise unserved(runtime.catalogue, model)
-    asked_ms = call.headers.get(b"x-gateway-timeout-ms")
-    total = exchange.started + (plan.total_s if asked_ms is None else min(plan.total_s, patience(asked_ms)))
-    failure: GatewayError | None = None
-    for place in plan.places[:MOST_ATTEMPTS]:
-        attempt = Attempt(place.target, clock.monotonic())
-        exchange.attempts.append(attempt)
-        exchange.target = place.target
-        health.began(attempt)
-        failure = None
-        try:
-            answer = await _by_some_path(place, attempt, loan, lines, total, ask)
-        except UpstreamError as error:
-            error.target = place.name
-            attempt.outcome = error.reason
-            failure = error
-            if loan.started or not error.try_elsewhere:
-                break
-        except asyncio.CancelledError:
-            attempt.outcome = attempt.outcome or ("answered" if loan.done else CallerLeft.code)
-            raise
-        except GatewayError as error:
-            attempt.outcome = error.reason
-            raise
-        else:
-            attempt.outcome = attempt.outcome or "answered"
-            return answer
-        finally:
-            attempt.ended = clock.monotonic()
-            hurts = isinstance(failure, UpstreamError) and failure.hurts_health
-            health.ended(attempt, hurts=hurts, output_tokens=0, stream=False)
+    runtime = loan.runtime
+    way = find_way(exchange, runtime, model)
+    failure: UpstreamError | None = None
+    for place in way.places[:MOST_ATTEMPTS]:
+        trial = Trial(exchange, place, runtime.attempter.health, runtime.clock.monotonic)
+        with trial as attempt:
+            return await _by_some_path(place, attempt, loan, way.head, way.total, ask)
+        failure = trial.failure
+        if failure is None or loan.started or not failure.try_elsewhere:
+            break
     raise failure or NoRoute("No backend serves this model now.")
 
 

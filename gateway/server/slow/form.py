@@ -13,6 +13,7 @@ from gateway.server.slow.attempts import Ask, first_answer
 from gateway.server.slow.multipart import Form, read_form
 from gateway.server.slow.spool import Spool
 from gateway.stages.answer import fixed_lines, lines_of
+from gateway.stages.trial import refusal
 from gateway.upstream.deadline import until
 
 REFUSAL_BYTES: Final = 64 * 1024
@@ -46,7 +47,7 @@ async def _ask(request: web.Request, loan: Loan, exchange: Exchange, form: Form,
             ask.attempt.status = upstream.status
             if not 200 <= upstream.status < 300:
                 raw = {name.lower().encode(): value.encode() for name, value in upstream.headers.items()}
-                raise place.wire.read_error(upstream.status, raw, await _rest(upstream))
+                raise refusal(place, upstream.status, raw, await _rest(upstream))
             exchange.status = upstream.status
             if upstream.content_type == "application/json":
                 return await _whole(loan, exchange, ask, upstream)
@@ -100,6 +101,7 @@ async def _stream(
     except ConnectionError as error:
         raise CallerLeft("The caller has left.") from error
     loan.done = exchange.complete = True
+    ask.attempt.outcome = "answered"
     return response
 
 

@@ -12,6 +12,7 @@ from gateway.errors import BadRequest, UpstreamDisconnected, UpstreamSlow
 from gateway.exchange import Exchange
 from gateway.server.loan import Loan
 from gateway.server.slow.attempts import Ask, first_answer
+from gateway.stages.trial import refusal
 from gateway.upstream.deadline import until
 
 PROTOCOL: Final = "realtime"
@@ -64,6 +65,8 @@ async def _ask(request: web.Request, loan: Loan, exchange: Exchange, ask: Ask) -
         if by_place and code == BROKEN:
             exchange.error = UpstreamDisconnected("The upstream connection was lost.")
             ask.attempt.outcome = exchange.error.reason
+        else:
+            ask.attempt.outcome = "answered"
         # Goodbyes are said in this order, so that a caller who hangs up on hearing his cuts nothing short.
         said = _SAYABLE.get(code, code)
         await upstream.close(code=said)
@@ -90,7 +93,7 @@ async def _dial(loan: Loan, ask: Ask) -> aiohttp.ClientWebSocketResponse:
         raise UpstreamSlow("The upstream took too long.") from error
     except aiohttp.WSServerHandshakeError as error:
         raw = {name.lower().encode(): value.encode() for name, value in (error.headers or {}).items()}
-        raise ask.place.wire.read_error(error.status, raw, b"") from error
+        raise refusal(ask.place, error.status, raw, b"") from error
 
 
 def _url(ask: Ask) -> str:

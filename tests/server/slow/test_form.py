@@ -211,6 +211,19 @@ async def test_an_error_that_hides_in_a_200_is_a_failure(kind: str) -> None:
         assert (heard.status, heard.headers["x-should-retry"]) == (502, "false")
 
 
+async def test_another_gateways_loop_is_tried_nowhere_else_and_no_fault_of_the_place() -> None:
+    async def loop(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": {"message": "loop"}}, status=508)
+
+    async with SlowPlace(answers=loop) as first, SlowPlace() as second:
+        rows = [first.backend("first"), second.backend("second")]
+        async with Inside(settings_for({"m": rows})) as inside:
+            assert (await answered(inside, upload())).status == 508
+            assert inside.health.row("first").failed == 0
+    assert second.uploads == []
+    assert [exchange.outcome for exchange in inside.settled] == ["loop_detected"]
+
+
 async def test_an_empty_answer_is_a_failure() -> None:
     async def say_nothing(_: web.Request) -> web.StreamResponse:
         return web.Response(content_type="text/plain")
