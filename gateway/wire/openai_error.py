@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
@@ -60,6 +61,7 @@ _OUR_KEY: Final = re.compile(
 )
 _WORD: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,128}\Z")
 _SECONDS: Final = re.compile(rb"\d{1,9}(?:\.\d{1,9})?\Z")
+_HTTP_DATE: Final = "%a, %d %b %Y %H:%M:%S GMT"
 _MOST_DETAILS: Final = 8
 
 _encode: Final = Encoder().encode
@@ -77,12 +79,21 @@ class Words(Struct, frozen=True):
 
 
 def read_retry_after(headers: Mapping[bytes, bytes]) -> float | None:
-    """Seconds a backend asks us to wait; dates are left to nobody, since clocks differ."""
+    """Seconds a backend asks us to wait; a date counts from the answer's own: clocks differ (RFC 9110, 10.2.3)."""
     for name, unit in ((b"retry-after-ms", 0.001), (b"retry-after", 1.0)):
         value = headers.get(name)
         if value is not None and _SECONDS.match(value):
             return float(value) * unit
-    return None
+    until, now = _date(headers.get(b"retry-after")), _date(headers.get(b"date"))
+    return max(0.0, (until - now).total_seconds()) if until is not None and now is not None else None
+
+
+def _date(value: bytes | None) -> datetime | None:
+    """A date as HTTP writes it today (RFC 9110, 5.6.7); None for its two old forms and for what is none."""
+    try:
+        return datetime.strptime(value.decode("latin-1"), _HTTP_DATE) if value else None  # noqa: DTZ007  (all are GMT)
+    except ValueError:
+        return None
 
 
 def read_error(status: int, headers: Mapping[bytes, bytes], body: bytes) -> UpstreamError:

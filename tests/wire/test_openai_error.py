@@ -133,6 +133,22 @@ def test_a_wait_may_have_a_fraction() -> None:
 
 
 @pytest.mark.parametrize(
+    ("until", "now", "seconds"),
+    [
+        (b"Sun, 22 Nov 2026 13:01:30 GMT", b"Sun, 22 Nov 2026 13:00:00 GMT", 90.0),
+        (b"Sun, 22 Nov 2026 12:59:00 GMT", b"Sun, 22 Nov 2026 13:00:00 GMT", 0.0),
+        (b"Sun, 22 Nov 2026 13:01:30 GMT", b"", None),
+        (b"Sunday, 22-Nov-26 13:01:30 GMT", b"Sun, 22 Nov 2026 13:00:00 GMT", None),
+        (b"Sun, 99 Nov 2026 13:01:30 GMT", b"Sun, 22 Nov 2026 13:00:00 GMT", None),
+        (b"\xff\xff", b"Sun, 22 Nov 2026 13:00:00 GMT", None),
+    ],
+    ids=["later", "already past", "an answer without a date", "an old form", "no date", "no text"],
+)
+def test_a_date_to_wait_for_counts_from_the_answers_own(until: bytes, now: bytes, seconds: float | None) -> None:
+    assert read_retry_after({b"retry-after": until, b"date": now}) == seconds
+
+
+@pytest.mark.parametrize(
     ("told", "kind", "reason"),
     [
         ({"code": 429, "message": "x"}, UpstreamBusy, "rate_limit_exceeded"),
