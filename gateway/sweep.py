@@ -27,5 +27,12 @@ class Sweeper:
         self._members.discard(member)
 
     def sweep(self, now: float) -> None:
+        """Show everyone the time; what one of them raises is raised when all have seen it."""
+        failure: Exception | None = None
         for member in tuple(self._members):
-            member.sweep(now)
+            try:
+                member.sweep(now)
+            except Exception as error:  # noqa: BLE001  (raised below)
+                failure = failure or error
+        if failure is not None:
+            raise failure

@@ -229,9 +229,11 @@ async def test_a_request_that_is_still_dialling_is_settled_before_the_worker_end
         writer.write(asked())
         await worker.until(lambda: bool(worker.tables) and worker.tables[-1].rows[0].in_flight == 1)
         await worker.tell(Drain(0.0))
-        await rest_of(reader)
+        heard = await rest_of(reader)
+        assert heard.startswith(b"HTTP/1.1 503 ")
         assert await worker.ends() == 0
-        assert [line.event for line in worker.log] == ["request"]
+        [line] = worker.log
+        assert (line.event, line.fields["outcome"]) == ("request", "draining")
         writer.close()
 
 

@@ -1,5 +1,7 @@
 """Deadlines as fields, looked at by one timer."""
 
+import pytest
+
 from gateway.sweep import Sweeper, Swept
 
 
@@ -58,3 +60,21 @@ def test_discarding_a_stranger_is_nothing() -> None:
     sweeper = Sweeper()
     sweeper.discard(Member(Sweeper()))
     assert len(sweeper) == 0
+
+
+class Failing:
+    """A member with a bug."""
+
+    def __init__(self, sweeper: Sweeper) -> None:
+        sweeper.add(self)
+
+    def sweep(self, now: float) -> None:
+        raise ArithmeticError(now)
+
+
+def test_a_member_that_fails_keeps_nobody_from_the_time() -> None:
+    sweeper = Sweeper()
+    members = [Member(sweeper), Failing(sweeper), Member(sweeper), Failing(sweeper), Member(sweeper)]
+    with pytest.raises(ArithmeticError):
+        sweeper.sweep(1.0)
+    assert [member.seen for member in members if isinstance(member, Member)] == [[1.0]] * 3

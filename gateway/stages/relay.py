@@ -61,7 +61,7 @@ class Relay:
                     self._commit(out)
                 if self._reply.paused:
                     self._connection.pause()
-                    self._reply.on_writable(self._connection.resume)
+                    self._reply.on_writable(self._resume)
             if meter.error is not None:
                 self._break(meter.error)
             elif meter.done:
@@ -89,6 +89,11 @@ class Relay:
                 self._break(error)
         except Exception as bug:  # noqa: BLE001  (as above)
             self._give_up(bug)
+
+    def _resume(self) -> None:
+        """The caller has caught up. The connection may be another request's by then."""
+        if not self.finished.done():
+            self._connection.resume()
 
     def _commit(self, first: bytes) -> None:
         self._attempt.first_content = self._exchange.first_content = self._clock.monotonic()

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager
 from gateway.sweep import Sweeper
 
 
-class _Watch:
+class Watch:
+    """What somebody waits for, and until when."""
+
     __slots__ = ("_deadline", "_timeout")
 
     def __init__(self, deadline: float, timeout: asyncio.Timeout) -> None:
@@ -16,17 +18,22 @@ class _Watch:
 
     def sweep(self, now: float) -> None:
         if now >= self._deadline:
+            self.expire()
+
+    def expire(self) -> None:
+        """End the waiting now."""
+        if self._deadline < float("inf"):
             self._deadline = float("inf")
             self._timeout.reschedule(0.0)
 
 
 @asynccontextmanager
-async def until(deadline: float, sweeper: Sweeper) -> AsyncIterator[None]:
+async def until(deadline: float, sweeper: Sweeper) -> AsyncIterator[Watch]:
     """Cancels what runs inside at the first sweep after `deadline` (monotonic seconds), as TimeoutError outside."""
     async with asyncio.timeout(None) as timeout:
-        watch = _Watch(deadline, timeout)
+        watch = Watch(deadline, timeout)
         sweeper.add(watch)
         try:
-            yield
+            yield watch
         finally:
             sweeper.discard(watch)

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from gateway.clock import Clock
-from gateway.errors import GatewayError, UpstreamError, UpstreamOverloaded, UpstreamSlow, UpstreamUnreachable
+from gateway.errors import GatewayError, UpstreamOverloaded, UpstreamSlow, UpstreamUnreachable
 from gateway.outbox import Outbox
 from gateway.sweep import Sweeper
 from gateway.upstream.connection import UpstreamConnection
-from gateway.upstream.deadline import until
+from gateway.upstream.deadline import Watch, until
 from gateway.upstream.dial import Addresses
 
 IDLE_S = 60.0
@@ -68,6 +68,8 @@ class Pool:
         self.outbox = outbox
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()
+        self._dials: set[Watch] = set()
+        self._broken_off: GatewayError | None = None
         self._failed_at = -AVOIDED_S
         self.dialling = 0
         self.closing = False
@@ -104,12 +106,18 @@ class Pool:
         self.dialling += 1
         deadline = self._clock.monotonic() + within_s
         try:
-            async with until(deadline, self._sweeper):
-                connection = await self._connect(deadline)
+            async with until(deadline, self._sweeper) as watch:
+                self._dials.add(watch)
+                try:
+                    connection = await self._connect(deadline)
+                finally:
+                    self._dials.discard(watch)
         except UpstreamUnreachable:
             self._note_failure()
             raise
         except TimeoutError as error:
+            if self._broken_off is not None:
+                raise self._broken_off from None
             self._note_failure()
             raise UpstreamSlow("The upstream did not accept the connection in time.") from error
         finally:
@@ -163,7 +171,7 @@ class Pool:
         for _ in range(count - len(self._all)):
             try:
                 self.freed(await self.connect(within_s))
-            except UpstreamError:
+            except GatewayError:
                 return
 
     def opened(self, connection: UpstreamConnection) -> None:
@@ -201,6 +209,9 @@ class Pool:
             connection.abort()
 
     def break_off(self, error: GatewayError) -> None:
-        """End every connection; whoever waits on one is told why."""
+        """End every connection, those being made too; whoever waits on one is told why."""
+        self._broken_off = error
+        for watch in tuple(self._dials):
+            watch.expire()
         for connection in tuple(self._all):
             connection.break_off(error)

@@ -139,6 +139,19 @@ async def test_a_reader_who_is_slow_holds_the_upstream_back_until_he_has_caught_
     assert stream.transport.reading
 
 
+async def test_a_reader_who_catches_up_after_the_end_moves_nobody_elses_connection(stream: Stream) -> None:
+    stream.comes(event("Hello"))
+    stream.reply.paused = True
+    stream.comes(event("you"))
+    stream.comes(event("", finish="stop"), DONE)
+    stream.connection.data_received(LAST)
+    assert stream.pool.free == 1
+    stream.connection.pause()  # the next request's
+    assert stream.reply.resume is not None
+    stream.reply.resume()
+    assert not stream.transport.reading
+
+
 async def test_a_slow_readers_upstream_is_not_silent(stream: Stream) -> None:
     """While nothing is read nothing can come: the idle deadline stands still, and begins anew."""
     stream.comes(event("Hello"))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 import pytest
 
 from gateway.clock import HandClock
-from gateway.errors import UpstreamError, UpstreamOverloaded, UpstreamSlow, UpstreamUnreachable
+from gateway.errors import Draining, GatewayError, UpstreamOverloaded, UpstreamSlow, UpstreamUnreachable
 from gateway.sweep import Sweeper
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.dial import FAILED_S, Addresses
@@ -42,10 +42,10 @@ class Bench:
                 await turn()
 
 
-async def failure_of(connecting: Awaitable[object]) -> UpstreamError:
+async def failure_of(connecting: Awaitable[object]) -> GatewayError:
     try:
         await connecting
-    except UpstreamError as error:
+    except GatewayError as error:
         return error
     raise AssertionError("it did not fail")
 
@@ -309,3 +309,16 @@ async def test_an_ipv6_address_is_dialled_as_it_is_written() -> None:
         bench.pool.close()
     finally:
         await upstream.__aexit__()
+
+
+async def test_what_is_being_dialled_is_broken_off_with_the_same_word_and_nobodys_fault() -> None:
+    with Blackhole() as blackhole:
+        bench = Bench(Origin(secure=False, host=blackhole.host, port=blackhole.port))
+        async with asyncio.TaskGroup() as group:
+            dialling = group.create_task(failure_of(bench.connect(30.0)))
+            await turn()
+            assert bench.pool.dialling == 1
+            bench.pool.break_off(Draining("This gateway is shutting down."))
+        assert type(dialling.result()) is Draining
+        assert bench.pool.dialling == 0
+        assert not bench.pool.avoided(bench.clock.monotonic())
