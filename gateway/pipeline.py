@@ -34,7 +34,7 @@ from gateway.upstream.catalogue import Catalogue, Place
 from gateway.wire import Wire, load
 
 MOST_HOPS = 4
-MOST_BETA_BYTES = 512
+MOST_PASSED_BYTES = 512
 
 
 class Faults(Protocol):
@@ -111,7 +111,7 @@ def find_way(exchange: Exchange, runtime: Runtime, model: str) -> Way:
     assert call.endpoint is not None
     exchange.model = model
     permit(call.caller, model)
-    head = onward(call, runtime.instance)
+    head = onward(call, runtime.instance, load(call.endpoint.wire).passes)
     plan = runtime.catalogue.plan(model, exchange.operation, call.endpoint.wire)
     if not plan.places:
         raise unserved(runtime.catalogue, model)
@@ -175,8 +175,8 @@ def patience(asked_ms: bytes) -> float:
     return int(asked_ms) / 1000
 
 
-def onward(call: Call, instance: str) -> bytes:
-    """The header lines an upstream gets because of this request: its id, and where it has been already."""
+def onward(call: Call, instance: str, passes: tuple[bytes, ...]) -> bytes:
+    """The header lines an upstream gets because of this request: its id, where it was, what its language passes."""
     headers = call.headers
     here = instance.encode()
     hops = headers.get(b"x-gateway-hop")
@@ -186,7 +186,8 @@ def onward(call: Call, instance: str) -> bytes:
             raise LoopDetected("This request has passed through this gateway before.")
         here = b"%b,%b" % (hops, here)
     lines = b"x-request-id: %b\r\nx-gateway-hop: %b\r\n" % (call.request_id.encode(), here)
-    beta = headers.get(b"openai-beta")
-    if beta is not None and len(beta) <= MOST_BETA_BYTES:
-        lines += b"openai-beta: %b\r\n" % beta
+    for name in passes:
+        value = headers.get(name)
+        if value is not None and len(value) <= MOST_PASSED_BYTES:
+            lines += b"%b: %b\r\n" % (name, value)
     return lines

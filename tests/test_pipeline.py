@@ -197,11 +197,11 @@ def test_a_deadline_is_a_positive_whole_number(asked: bytes) -> None:
 @pytest.mark.parametrize("hops", [b"here", b"a,here", b"here,b", b" here ,b", b"a,b,c,d"])
 def test_a_request_that_was_here_goes_no_further(hops: bytes) -> None:
     with pytest.raises(LoopDetected):
-        pipeline.onward(chat(headers={b"x-gateway-hop": hops}), "here")
+        pipeline.onward(chat(headers={b"x-gateway-hop": hops}), "here", ())
 
 
 def test_each_gateway_adds_itself() -> None:
-    assert b"x-gateway-hop: a,b,c,here\r\n" in pipeline.onward(chat(headers={b"x-gateway-hop": b"a,b,c"}), "here")
+    assert b"x-gateway-hop: a,b,c,here\r\n" in pipeline.onward(chat(headers={b"x-gateway-hop": b"a,b,c"}), "here", ())
 
 
 @pytest.mark.parametrize("model", ["llama-3", "gpt-4"])

@@ -12,7 +12,7 @@ from gateway.server import local
 from gateway.settings.shape import Caps
 from gateway.wire import Endpoint, load
 
-LANGUAGES: Final = ("openai_chat", "openai_embeddings", "opaque")
+LANGUAGES: Final = ("openai_chat", "openai_embeddings", "anthropic_messages", "opaque")
 UNREAD_BYTES: Final = 64 * 1024  # of a body that nobody reads
 
 Local = Callable[[Call, Runtime], tuple[int, bytes]]
@@ -105,5 +105,5 @@ def _of_model(path: str, route: Route) -> Route:
 
 def error_language(path: str) -> str:
     """The language errors are said in, by the path that was called, before anything else is known."""
-    route = _ROUTES.get(path)
+    route = _ROUTES.get(path) or next((_ROUTES[known] for known in _ROUTES if path.startswith(f"{known}/")), None)
     return route.endpoint.wire if route is not None and route.endpoint is not None else "openai_chat"

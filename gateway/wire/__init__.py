@@ -52,9 +52,10 @@ class StreamMeter(Protocol):
 
 
 class Wire(Protocol):
-    """One language, for one request shape."""
+    """One language, for one request shape. `passes` names the callers' headers that go on to a place speaking it."""
 
     paths: Mapping[str, str]
+    passes: tuple[bytes, ...]
 
     def read_request(self, body: bytes) -> Request: ...
 

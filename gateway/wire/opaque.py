@@ -54,6 +54,7 @@ class Opaque:
         "/v1/images/generations": "images",
         "/v1/audio/speech": "audio",
     }
+    passes: tuple[bytes, ...] = (b"openai-beta",)
 
     def read_request(self, body: bytes) -> Request:
         fields = raw.read_fields(body)

@@ -31,6 +31,7 @@ class OpenAIChat:
     """Chat completions and text completions."""
 
     paths: Mapping[str, str] = {"/v1/chat/completions": "chat", "/v1/completions": "completions"}
+    passes: tuple[bytes, ...] = (b"openai-beta",)
 
     def read_request(self, body: bytes) -> Request:
         fields = raw.read_fields(body)

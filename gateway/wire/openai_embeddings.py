@@ -14,6 +14,7 @@ from gateway.wire.openai_answer import read_answer
 
 class OpenAIEmbeddings:
     paths: Mapping[str, str] = {"/v1/embeddings": "embeddings"}
+    passes: tuple[bytes, ...] = (b"openai-beta",)
 
     def read_request(self, body: bytes) -> Request:
         fields = raw.read_fields(body)
