@@ -1,6 +1,8 @@
 """Where writes go and in which order, on transports that note what reaches them."""
 
 import asyncio
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -18,17 +20,20 @@ class Noting(asyncio.Transport):
         super().__init__()
         self.heard: list[bytes | str] = []
         self.calls = 0
+        self.on_write: Callable[[], object] = bool
         self._fails = fails
         self._closing = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.calls += 1
+        self.on_write()
         if self._fails:
             raise RuntimeError("broken")
         self.heard.append(bytes(data))
 
     def writelines(self, list_of_data: object) -> None:
         self.calls += 1
+        self.on_write()
         self.heard.extend(list_of_data)  # type: ignore[arg-type]  # a list of bytes
 
     def write_eof(self) -> None:
@@ -82,6 +87,19 @@ async def test_writes_that_come_thick_leave_at_the_next_turn_each_transport_in_o
     await settle_down(1)
     assert [transport.heard for transport in post.transports] == [[b"0", b"3"], [b"1", b"4"], [b"2", b"5"]]
     assert [transport.calls for transport in post.transports] == [2, 1, 1]
+
+
+async def test_who_wrote_first_is_first() -> None:
+    post = Post(4)
+    post.clock.advance(1.0)
+    post.out[3].write(b"at once")
+    left: list[int] = []
+    for number, transport in enumerate(post.transports):
+        transport.on_write = partial(left.append, number)
+    for number in (2, 0, 3, 1, 0):
+        post.out[number].write(b"later")
+    await settle_down(1)
+    assert left == [2, 0, 3, 1]
 
 
 async def test_while_one_waits_all_do_however_late_they_come() -> None:
