@@ -74,12 +74,14 @@ class Outgoing:
         pending = self._pending
         if not pending:
             return
-        if not self._transport.is_closing():
-            if len(pending) == 1:
-                self._transport.write(pending[0])
-            else:
-                self._transport.writelines(pending)
-        pending.clear()
+        try:
+            if not self._transport.is_closing():
+                if len(pending) == 1:
+                    self._transport.write(pending[0])
+                else:
+                    self._transport.writelines(pending)
+        finally:
+            pending.clear()  # kept, they would hold back whatever is written next
 
     def release(self) -> asyncio.Transport:
         """The transport itself, for somebody else."""

@@ -172,6 +172,9 @@ async def test_a_transport_that_fails_costs_the_others_nothing_but_a_turn() -> N
     assert post.transports[2].heard == [b"later"]
     assert [type(error) for error in told] == [RuntimeError]
     post.clock.advance(1.0)
+    with pytest.raises(RuntimeError):
+        post.out[1].write(b"told at once, and not kept back behind what was lost")
+    post.clock.advance(1.0)
     post.out[2].write(b"again")
     assert post.transports[2].heard[-1] == b"again"
 
