@@ -192,8 +192,8 @@ class Worker:
         self._say(Ready())
 
     async def _learn_prices(self, settings: Settings) -> None:
-        targets = [target for targets in settings.models.values() for target in targets]
-        if any(target.price is None and target.backend.provider.price_id for target in targets):
+        targets = self._prices.unknown([target for targets in settings.models.values() for target in targets])
+        if targets:
             await self._loop.run_in_executor(self._threads, self._look_up, targets)
 
     def _look_up(self, targets: list[Target]) -> None:

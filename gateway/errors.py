@@ -54,6 +54,12 @@ class BadRequest(CallerError):
     code = "invalid_request"
 
 
+class UnsupportedFeature(BadRequest):
+    """What was asked can't be said in the language of the place that would serve it."""
+
+    code = "unsupported_feature"
+
+
 class MalformedHttp(CallerError):
     """The bytes aren't HTTP we accept; where the next request starts is unknown, so the connection ends."""
 

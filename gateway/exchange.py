@@ -1,23 +1,22 @@
 """The record of one request: what arrived, what was tried, what came of it. Stages fill it in; settle reads it."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
 from gateway.errors import GatewayError
 from gateway.features import Usage
 from gateway.settings.shape import Caller, Target
-
-if TYPE_CHECKING:
-    from gateway.wire import Endpoint
+from gateway.wire import PLAIN, Addressed, Endpoint
 
 
 class Call(Struct):
     """One request as the front door read it.
 
     `path` is raw and undecoded; header names are lower case, values trimmed; `address` is the peer's (or a trusted
-    proxy's word for it), "" on a Unix socket. `endpoint` and `caller` are set once the head was accepted.
+    proxy's word for it), "" on a Unix socket. `endpoint`, `addressed` and `caller` are set once the
+    head was accepted.
     """
 
     method: str
@@ -27,8 +26,8 @@ class Call(Struct):
     body: bytes = b""
     address: str = ""
     request_id: str = ""
-    endpoint: "Endpoint | None" = None
-    path_model: str = ""
+    endpoint: Endpoint | None = None
+    addressed: Addressed = PLAIN
     caller: Caller | None = None
     arrived: float = 0.0
     arrived_wall: float = 0.0
@@ -136,7 +135,7 @@ class Reply(Protocol):
         """Finish a streamed answer cleanly."""
 
     def fail(self, frame: bytes) -> None:
-        """Finish a streamed answer that broke: its error frame, then the connection ends."""
+        """Finish a streamed answer that broke: with its error frame; without one, or before HTTP/1.1, by hanging up."""
 
     def on_writable(self, resume: Callable[[], None]) -> None:
         """Call `resume` once the caller has caught up."""

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.clock import Clock
 from gateway.errors import (
@@ -28,10 +29,15 @@ from gateway.errors import (
 from gateway.exchange import Call, Exchange, Reply
 from gateway.settings.shape import Caller, Settings
 from gateway.stages.attempt import Attempter
-from gateway.stages.authenticate import Keys
+from gateway.stages.authenticate import Keys, brought
+from gateway.stages.borrow import Borrowed, borrow, brings, narrow
+from gateway.stages.fit import fit
 from gateway.stages.settle import Settler
-from gateway.upstream.catalogue import Catalogue, Place
+from gateway.stages.trial import Way
+from gateway.upstream.catalogue import Catalogue, Place, lend
 from gateway.wire import Wire, load
+from gateway.wire.losses import safe
+from gateway.wire.needs import needs
 
 MOST_HOPS = 4
 MOST_PASSED_BYTES = 512
@@ -79,10 +85,17 @@ async def serve(call: Call, runtime: Runtime, reply: Answering) -> None:
     exchange.operation = call.endpoint.operation
     exchange.bytes_in = len(call.body)
     try:
-        request = wire.read_request(call.body)
+        request = wire.read_request(call.body, call.addressed)
         exchange.stream = request.stream
+        brought_along = (
+            borrow(request, call.headers, runtime.settings.aliases) if brings(request, call.headers) else None
+        )
         way = find_way(exchange, runtime, request.model)
-        await runtime.attempter.attempt(exchange, request, way.places, reply, way.head, way.total)
+        if brought_along is not None:
+            way = steer(way, brought_along, exchange, runtime)
+        if way.choosy:
+            way = replace(way, places=fit(way.places, needs(call.endpoint.wire, request)))
+        await runtime.attempter.attempt(exchange, request, way, reply)
     except GatewayError as error:
         refuse(exchange, error, wire, reply)
     except asyncio.CancelledError:
@@ -97,30 +110,44 @@ async def serve(call: Call, runtime: Runtime, reply: Answering) -> None:
         runtime.settler.settle(exchange, clock.monotonic())
 
 
-class Way(Struct, frozen=True):
-    """Where a request may go, the header lines it takes along, and when it must be over (monotonic seconds)."""
-
-    places: tuple[Place, ...]
-    head: bytes
-    total: float
-
-
 def find_way(exchange: Exchange, runtime: Runtime, model: str) -> Way:
     """Permit and plan: the way of a request for this model. Raises what its caller is to be answered with."""
     call = exchange.call
     assert call.endpoint is not None
-    exchange.model = model
-    permit(call.caller, model)
-    head = onward(call, runtime.instance, load(call.endpoint.wire).passes)
     plan = runtime.catalogue.plan(model, exchange.operation, call.endpoint.wire)
-    if not plan.places:
+    exchange.model = plan.model
+    permit(call.caller, plan.model, model)
+    head = onward(call, runtime.instance)
+    passed, flags = passed_on(call.headers, load(call.endpoint.wire).passes)
+    places = plan.places
+    if not places:
         raise unserved(runtime.catalogue, model)
+    if call.caller is not None and call.caller.may.byok:
+        keys = brought(call.headers, call.caller.may.byok, [place.target.backend.provider for place in places])
+        if keys:
+            places = lend(places, exchange.operation, call.endpoint.wire, keys)
     total_s = plan.total_s
     asked_ms = call.headers.get(b"x-gateway-timeout-ms")
     if asked_ms is not None:
         total_s = min(total_s, patience(asked_ms))
         head += b"x-gateway-timeout-ms: %b\r\n" % asked_ms
-    return Way(plan.places, head, exchange.started + total_s)
+    return Way(places, head, exchange.started + total_s, passed, flags, plan.choosy)
+
+
+def steer(way: Way, borrowed: Borrowed, exchange: Exchange, runtime: Runtime) -> Way:
+    """The way as another gateway's fields narrow and order it; models named beside this one follow it."""
+    call = exchange.call
+    assert call.endpoint is not None
+    others: list[Place] = []
+    for name in borrowed.models:
+        plan = runtime.catalogue.plan(name, exchange.operation, call.endpoint.wire)
+        if plan.model != exchange.model and may_call(call.caller, plan.model):
+            others += (replace(place, instead=plan.model) for place in plan.places)
+    total = way.total
+    if borrowed.timeout_s is not None:
+        total = min(total, exchange.started + borrowed.timeout_s)
+    places = narrow((*way.places, *others), borrowed, runtime.settler.prices.usd_per_mtok)
+    return replace(way, places=places, total=total, dropped=borrowed.dropped, choosy=way.choosy or bool(others))
 
 
 def refuse(exchange: Exchange, error: GatewayError, wire: Wire, reply: Answering) -> None:
@@ -128,6 +155,7 @@ def refuse(exchange: Exchange, error: GatewayError, wire: Wire, reply: Answering
     exchange.error = error
     if not reply.started:
         exchange.status = error.answer_status
+        error.headers += wire.error_headers(error)
         reply.refuse(error, wire.write_error(error, exchange.call.request_id))
 
 
@@ -155,16 +183,29 @@ def check_media(headers: dict[bytes, bytes]) -> None:
         raise UnsupportedMedia("Compressed request bodies are not accepted.")
 
 
-def permit(caller: Caller | None, model: str) -> None:
-    """A key with a list of models may call those; whether another one exists is not told."""
-    if caller is not None and caller.models and not any(fnmatchcase(model, glob) for glob in caller.models):
-        raise Forbidden("This API key may not use this model.", param="model")
+def permit(caller: Caller | None, model: str, asked: str = "") -> None:
+    """A key with a list of models may call those, however it `asked` for them; whether another exists is not told."""
+    if may_call(caller, model):
+        return
+    if may_call(caller, asked or model):
+        # It would be his, had anything that name; that it is another spelling of something else is not told either.
+        raise unknown_model()
+    raise Forbidden("This API key may not use this model.", param="model")
+
+
+def may_call(caller: Caller | None, model: str) -> bool:
+    """Whether a key's list holds a configured name; without a list it holds all."""
+    return caller is None or not caller.models or any(fnmatchcase(model, glob) for glob in caller.models)
 
 
 def unserved(catalogue: Catalogue, model: str) -> CallerError:
     """What it means that nobody serves this model for this operation."""
-    if catalogue.targets(model):
+    if catalogue.find(model) is not None:
         return BadRequest("This model does not serve this operation.", code="unsupported_operation", param="model")
+    return unknown_model()
+
+
+def unknown_model() -> UnknownModel:
     return UnknownModel("The model does not exist or you do not have access to it.", param="model")
 
 
@@ -175,8 +216,8 @@ def patience(asked_ms: bytes) -> float:
     return int(asked_ms) / 1000
 
 
-def onward(call: Call, instance: str, passes: tuple[bytes, ...]) -> bytes:
-    """The header lines an upstream gets because of this request: its id, where it was, what its language passes."""
+def onward(call: Call, instance: str) -> bytes:
+    """The header lines an upstream gets because of this request: its id, and where it was."""
     headers = call.headers
     here = instance.encode()
     hops = headers.get(b"x-gateway-hop")
@@ -185,9 +226,20 @@ def onward(call: Call, instance: str, passes: tuple[bytes, ...]) -> bytes:
         if here in been or len(been) >= MOST_HOPS:
             raise LoopDetected("This request has passed through this gateway before.")
         here = b"%b,%b" % (hops, here)
-    lines = b"x-request-id: %b\r\nx-gateway-hop: %b\r\n" % (call.request_id.encode(), here)
+    return b"x-request-id: %b\r\nx-gateway-hop: %b\r\n" % (call.request_id.encode(), here)
+
+
+def passed_on(headers: dict[bytes, bytes], passes: tuple[bytes, ...]) -> tuple[bytes, tuple[str, ...]]:
+    """The header lines that a language passes on to places speaking it, and the names of what they say."""
+    lines = b""
+    flags: tuple[str, ...] = ()
     for name in passes:
         value = headers.get(name)
-        if value is not None and len(value) <= MOST_PASSED_BYTES:
+        if value is None:
+            continue
+        if len(value) <= MOST_PASSED_BYTES:
             lines += b"%b: %b\r\n" % (name, value)
-    return lines
+        if name.endswith(b"-beta"):
+            # A version says how to read what follows, and is understood; a beta flag asks for something.
+            flags += tuple(f"{name.decode()}.{safe(flag.strip().decode('latin-1'))}" for flag in value.split(b","))
+    return lines, flags

@@ -22,6 +22,7 @@ from gateway.exchange import Call, Exchange
 from gateway.features import Request
 from gateway.pipeline import Answering, Runtime
 from gateway.settings.shape import Caller
+from gateway.stages.trial import Way
 from gateway.upstream.catalogue import Place
 from gateway.wire import Endpoint
 from tests.doubles.inside import CALLER, KEY, Inside, backend, settings_for
@@ -41,14 +42,14 @@ class Attempts:
         self.endless = endless
         self.begun = asyncio.Event()
         self.plan: Sequence[Place] = ()
-        self.head = b""
+        self.head = self.passed = b""
+        self.flags: tuple[str, ...] = ()
         self.total = 0.0
 
-    async def attempt(
-        self, exchange: Exchange, request: Request, plan: Sequence[Place], reply: Answering, head: bytes, total: float
-    ) -> None:
+    async def attempt(self, exchange: Exchange, request: Request, way: Way, reply: Answering) -> None:
         assert request.model == exchange.model
-        self.plan, self.head, self.total = plan, head, total
+        self.plan, self.head, self.total = way.places, way.head, way.total
+        self.passed, self.flags = way.passed, way.flags
         self.begun.set()
         if self.started:
             reply.stream(b"", b"data: {}\n\n")
@@ -176,7 +177,7 @@ async def test_upstreams_get_an_id_and_where_it_has_been_and_nothing_else() -> N
 async def test_beta_flags_cross_up_to_a_size(beta: bytes, crosses: bool) -> None:
     async with ground() as on:
         await on.serve(chat(headers={b"openai-beta": beta}))
-        assert (b"openai-beta: " + beta + b"\r\n" in on.attempts.head) == crosses
+        assert (b"openai-beta: " + beta + b"\r\n" in on.attempts.passed) == crosses
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [(b"1", 0.001), (b"2500", 2.5), (b"999999999", 590.0)])
@@ -197,11 +198,11 @@ def test_a_deadline_is_a_positive_whole_number(asked: bytes) -> None:
 @pytest.mark.parametrize("hops", [b"here", b"a,here", b"here,b", b" here ,b", b"a,b,c,d"])
 def test_a_request_that_was_here_goes_no_further(hops: bytes) -> None:
     with pytest.raises(LoopDetected):
-        pipeline.onward(chat(headers={b"x-gateway-hop": hops}), "here", ())
+        pipeline.onward(chat(headers={b"x-gateway-hop": hops}), "here")
 
 
 def test_each_gateway_adds_itself() -> None:
-    assert b"x-gateway-hop: a,b,c,here\r\n" in pipeline.onward(chat(headers={b"x-gateway-hop": b"a,b,c"}), "here", ())
+    assert b"x-gateway-hop: a,b,c,here\r\n" in pipeline.onward(chat(headers={b"x-gateway-hop": b"a,b,c"}), "here")
 
 
 @pytest.mark.parametrize("model", ["llama-3", "gpt-4"])
@@ -213,6 +214,18 @@ def test_a_key_may_call_what_its_list_holds(model: str) -> None:
 def test_a_key_may_call_nothing_else(model: str) -> None:
     with pytest.raises(Forbidden):
         pipeline.permit(replace(CALLER, models=("llama-*", "gpt-4")), model)
+
+
+@pytest.mark.parametrize("asked", ["gpt-4o", "other-spelling"])
+def test_another_spelling_opens_nothing(asked: str) -> None:
+    with pytest.raises(Forbidden):
+        pipeline.permit(replace(CALLER, models=("llama-*", "gpt-4")), "gpt-4o", asked)
+
+
+def test_a_spelling_that_would_be_his_does_not_tell_what_it_leads_to() -> None:
+    with pytest.raises(UnknownModel):
+        pipeline.permit(replace(CALLER, models=("llama-*",)), "secret", "llama-secret-own-id")
+    pipeline.permit(replace(CALLER, models=("llama-*",)), "llama-1", "own-id")
 
 
 def test_a_key_without_a_list_may_call_anything() -> None:

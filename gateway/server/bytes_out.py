@@ -22,6 +22,18 @@ RETRY_AFTER_MOST_S: Final = 60
 RETRY_AFTER_SHED_S: Final = 2
 
 
+# Languages whose clients read a request's id under another name too (platform.claude.com/docs/en/api/errors).
+_ANTHROPICS: Final = frozenset(("anthropic_messages", "anthropic_count"))
+
+
+def id_lines(request_id: str, language: str) -> bytes:
+    """The header lines that name a request, in every answer and every error."""
+    named = request_id.encode()
+    if language in _ANTHROPICS:
+        return b"x-request-id: %b\r\nrequest-id: %b\r\n" % (named, named)
+    return b"x-request-id: %b\r\n" % named
+
+
 def status_line(status: int) -> bytes:
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown\r\n" % status
 

@@ -18,7 +18,7 @@ from gateway.server.protocol import CallerConnection
 from gateway.server.routes import Route
 from gateway.server.welcome import welcome
 from gateway.sweep import Sweeper
-from gateway.wire import load
+from gateway.wire import Addressed, load
 
 
 class Door:
@@ -139,6 +139,7 @@ class Door:
         known = head.welcome
         if known is not None and known.holds(self.runtime, call.arrived_wall):
             call.endpoint = known.route.endpoint
+            call.addressed = known.addressed
             call.caller = known.caller
             check_size(head, known.most_bytes)
             return known.route
@@ -147,6 +148,9 @@ class Door:
             self._handover.greet(call, route)
         elif not route.public:
             call.endpoint = route.endpoint
+            if route.model or call.query:
+                stream = route.endpoint.stream if route.endpoint is not None else None
+                call.addressed = Addressed(route.model, stream, call.query)
             pipeline.greet(call, self.runtime)
         most_bytes = route.most_bytes(self.caps)
         check_size(head, most_bytes)
@@ -179,7 +183,9 @@ class Door:
     def turned_away(self, call: Call, error: GatewayError) -> bytes:
         """Settle a request that isn't served; the words of its refusal."""
         pipeline.turn_away(call, self.runtime, error)
-        return load(routes.error_language(call.path)).write_error(error, call.request_id)
+        language = load(routes.error_language(call.path, call.headers))
+        error.headers += language.error_headers(error)
+        return language.write_error(error, call.request_id)
 
     def _answer_here(self, connection: CallerConnection, call: Call, route: Route) -> None:
         assert route.local is not None

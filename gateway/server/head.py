@@ -54,7 +54,10 @@ _METHOD: Final = re.compile(rb"[A-Za-z][A-Za-z0-9_-]*\Z")
 _VERSION: Final = re.compile(rb"HTTP/(?:0\.9|[23](?:\.0)?)\Z")
 _HOST: Final = re.compile(rb"((?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?\Z")
 _ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
-_BAD_ESCAPE: Final = re.compile(r"%(?:00|2f|5c)|%(?![0-9a-f]{2})", re.IGNORECASE)
+_BAD_ESCAPE: Final = re.compile(r"%(?:00|5c)|%(?![0-9a-f]{2})", re.IGNORECASE)
+_SLASH: Final = re.compile(r"%2f", re.IGNORECASE)
+# In a model's name, which is one segment of these, clients escape the slash (openai, boto3). Nowhere else is it meant.
+_MODELS: Final = ("/v1/models/", "/v1beta/models/", "/model/", "/openai/deployments/")
 _KEY_IN_QUERY: Final = re.compile(r"(?:^|&)(?:key|api[_-]?key|access_token|token)=", re.IGNORECASE)
 _ID: Final = re.compile(rb"[A-Za-z0-9_-]{8,64}\Z")
 _BLANK: Final = b" \t"
@@ -179,7 +182,7 @@ class HeadReader:
         if not text.startswith("/") and not (text == "*" and method == b"OPTIONS"):
             text = self._origin_form(text)
         path, _, query = text.partition("?")
-        if "%" in path and _BAD_ESCAPE.search(path):
+        if "%" in path and (_BAD_ESCAPE.search(path) or (_SLASH.search(path) and not path.startswith(_MODELS))):
             raise BadRequest("The request's path is not valid.", code="invalid_path")
         if query and _KEY_IN_QUERY.search(query):
             raise Unauthorized(

@@ -8,6 +8,7 @@ from gateway.errors import GatewayError
 from gateway.exchange import Call
 from gateway.outbox import Outbox, Outgoing
 from gateway.server import bytes_out
+from gateway.server.routes import error_language
 from gateway.server.unread import Unread
 
 ONE_WRITE_BYTES: Final = 16384  # a body up to this size travels in its head's packet; a larger one isn't copied for it
@@ -121,12 +122,15 @@ class CallerReply(asyncio.Protocol):
     def fail(self, frame: bytes) -> None:
         if self._gone:
             return
-        self._close = True
-        if frame:
+        if frame and not self._old:
+            # The answer is whole as HTTP sees it, so its connection may be used again, and clients do at once.
             self.write(frame)
-            if not self._old:
-                self._transport.write(bytes_out.LAST_CHUNK)
-        # With nothing to say in the caller's language, the missing last chunk says it: clients raise on that.
+            self._transport.write(bytes_out.LAST_CHUNK)
+        else:
+            self._close = True
+            # With nothing to say in the caller's language, the missing last chunk says it: clients raise on that.
+            if frame:
+                self.write(frame)
         self._next()
 
     def refuse(self, error: GatewayError, body: bytes) -> None:
@@ -140,7 +144,12 @@ class CallerReply(asyncio.Protocol):
             self.resume_writing()
 
     def _id_line(self) -> bytes:
-        return b"x-request-id: %b\r\n" % self.call.request_id.encode() if self.call is not None else b""
+        call = self.call
+        if call is None:
+            return b""
+        endpoint = call.endpoint
+        language = endpoint.wire if endpoint is not None else error_language(call.path, call.headers)
+        return bytes_out.id_lines(call.request_id, language)
 
     def _closes(self) -> bool:
         """Whether this answer is the connection's last, which it then says."""

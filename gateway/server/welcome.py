@@ -6,6 +6,7 @@ from gateway.exchange import Call
 from gateway.pipeline import Runtime
 from gateway.server.routes import Route
 from gateway.settings.shape import Caller
+from gateway.wire import Addressed
 
 NEVER = float("inf")
 
@@ -16,6 +17,7 @@ class Welcome(Struct, frozen=True, gc=False):
     runtime: Runtime
     route: Route
     caller: Caller
+    addressed: Addressed
     most_bytes: int
     until: float
 
@@ -28,4 +30,6 @@ def welcome(call: Call, runtime: Runtime, route: Route, most_bytes: int) -> Welc
     caller = call.caller
     if caller is None or route.slow:
         return None
-    return Welcome(runtime, route, caller, most_bytes, NEVER if caller.expires_at is None else caller.expires_at)
+    return Welcome(
+        runtime, route, caller, call.addressed, most_bytes, NEVER if caller.expires_at is None else caller.expires_at
+    )

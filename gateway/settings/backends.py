@@ -12,9 +12,9 @@ from gateway.settings.places import base_url, is_near
 from gateway.settings.scalars import Unclear
 from gateway.settings.shape import Backend, Price, Provider, Secret, Target, Timeouts
 from gateway.settings.substitution import secret
+from gateway.settings.words import STAND_IN
 from gateway.settings.yaml import Document, Place
 
-STAND_IN = "mock/"
 USUAL = Timeouts()
 # A model that thinks is silent for longer.
 REASONING = Timeouts(first_token_s=120.0, idle_s=60.0)

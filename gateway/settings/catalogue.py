@@ -62,4 +62,5 @@ def provider(name: str, row: ProviderRow) -> Provider:
         probe=row.probe,
         price_id=row.price_id,
         docs=row.docs,
+        crossing=dict(row.crossing),
     )

@@ -14,11 +14,11 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.settings.backends import STAND_IN
 from gateway.settings.catalogue import PACKAGE
 from gateway.settings.found import Found
 from gateway.settings.keys import PREFIX, digest_of
 from gateway.settings.shape import Backend, Caller, May, Provider, Secret, Settings, Target
+from gateway.settings.words import STAND_IN
 
 KEY_BYTES = 32
 CALLER = "dev"

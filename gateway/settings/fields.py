@@ -31,6 +31,7 @@ _STATES = frozenset({"redis", "rediss", "redis+cluster", "rediss+cluster", "redi
 _HOST_AND_PORT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _WORD = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_NAME_PART = re.compile(r"[!-~]{1,64}")
 
 
 class Row(BaseModel):
@@ -264,6 +265,10 @@ Some = Annotated[tuple[T, ...], Strict(False), Field(min_length=1)]
 
 Name = Annotated[str, rule(_name, "a name")]
 Model = Annotated[str, rule(_model, "a model's name")]
+NamePart = Annotated[
+    str,
+    rule(_matching(_NAME_PART, "can't stand in a name", "use up to 64 ASCII characters, # for a digit"), '"-latest"'),
+]
 Part = Annotated[
     str, rule(_matching(_PART, "can't stand in a URL", "use letters, digits, dot, dash and underscore"), "a name")
 ]
@@ -271,6 +276,7 @@ Text = Annotated[str, Field(min_length=1, max_length=4096)]
 Secretive = Annotated[
     str, Field(min_length=1, max_length=4096), _text_schema("${NAME} or file:/path", "${OPENAI_API_KEY}")
 ]
+HeaderValue = Annotated[str, Field(pattern=r"^[\x21-\x7e](?:[\x20-\x7e]{0,510}[\x21-\x7e])?$")]
 Country = Annotated[str, rule(country, "a country's code, such as DE"), _text_schema("ISO 3166-1 alpha-2", "DE")]
 Jurisdiction = Annotated[str, rule(jurisdiction, "DE or EU"), _text_schema("a country's code, EU, EEA or EFTA", "EU")]
 ProcessingPlace = Annotated[str, rule(_place_or_anywhere, "DE, EU or anywhere")]

@@ -15,6 +15,7 @@ from gateway.settings.fields import (
     Country,
     DrainTime,
     HeaderName,
+    HeaderValue,
     Host,
     Jurisdiction,
     KeyHash,
@@ -25,6 +26,7 @@ from gateway.settings.fields import (
     Model,
     Moment,
     Name,
+    NamePart,
     Part,
     Patience,
     Port,
@@ -211,6 +213,8 @@ class GatewayFile(Row):
     policies: Many[Text] = ()
     callers: Text | None = None
     pops: Text | None = None
+    names: Text | None = None
+    aliases: Text | None = None
 
 
 class ProvidersRule(Row):
@@ -297,6 +301,7 @@ class ProviderRow(Row):
     auth: AuthRow = AuthRow()
     dialect: DialectRow = DialectRow()
     stream_usage: Literal["options", "always", "never"] = "options"
+    crossing: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     regions: Many[Text] = ()
     country: Country | None = None
     unavailable_from: Many[Country] = ()
@@ -307,3 +312,27 @@ class ProviderRow(Row):
 
 class ProvidersFile(RootModel[dict[Name, ProviderRow]]):
     """providers.yaml."""
+
+
+class NameRuleRow(Row):
+    """How one kind of name is rewritten: what it starts or ends with becomes something else, or goes."""
+
+    starts: NamePart | None = None
+    ends: NamePart | None = None
+    becomes: NamePart | None = None
+    why: Text
+
+
+class NamesFile(Row):
+    """models.yaml."""
+
+    rules: Annotated[tuple[NameRuleRow, ...], Field(strict=False, max_length=64)] = ()
+
+
+class AliasesFile(Row):
+    """aliases.yaml: whose fields and headers have an effect."""
+
+    openrouter: bool = False
+    litellm: bool = False
+    portkey: bool = False
+    cloudflare: bool = False

@@ -2,7 +2,7 @@
 
 import glob
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -13,11 +13,12 @@ from gateway.settings.backends import BackendReader
 from gateway.settings.callers import callers
 from gateway.settings.catalogue import catalogue_path, read_catalogue
 from gateway.settings.findings import Findings, suggestion
-from gateway.settings.models import CallersFile, GatewayFile, PopsFile
+from gateway.settings.models import AliasesFile, CallersFile, GatewayFile, NamesFile, PopsFile
+from gateway.settings.names import name_rules, shipped_names
 from gateway.settings.options import VARIABLES, ProcessOptions, ServeOptions
 from gateway.settings.salvage import validated
 from gateway.settings.scalars import Unclear
-from gateway.settings.shape import Caller, Caps, Deadlines, Listen, Secret, Settings, Tls, TrustedProxy
+from gateway.settings.shape import Caller, Caps, Deadlines, Listen, NameRule, Secret, Settings, Tls, TrustedProxy
 from gateway.settings.substitution import private_file, substitute
 from gateway.settings.yaml import Document, Place, Value, read, read_file
 
@@ -116,12 +117,13 @@ class Reader:
         backends = reader.backends(file, pops)
         pop = self._pop(document, file, process, pops)
         models = reader.models(file, backends, pop)
+        rules = self._name_rules(file, beside)
         self._policies(document, file, beside)
         self._notes(document, file)
         return Settings(
             models=models,
             backends=backends,
-            callers=self._callers(document, file, beside),
+            callers=self._callers(document, file, beside, providers),
             state=self._state(document, file, process),
             pop=pop,
             listen=self._listen(document, file, process, beside),
@@ -137,6 +139,8 @@ class Reader:
             dev=self._options.dev,
             sources=(*self._sources, *reader.sources),
             revision=self._hash.hexdigest()[:12],
+            name_rules=rules,
+            aliases=self._aliases(file, beside),
         )
 
     def _wrong(self, document: Document, place: Place, what: str, mend: str) -> None:
@@ -150,6 +154,13 @@ class Reader:
         pops = self._document(path)
         rows = validated(pops, PopsFile, self._findings) if pops is not None else None
         return tuple(rows.root) if rows is not None else ()
+
+    def _name_rules(self, file: GatewayFile, beside: Path) -> tuple[NameRule, ...]:
+        """The rules of the file that is named, else those the program comes with."""
+        path = shipped_names() if file.names is None else beside / file.names
+        document = self._document(path) if path is not None else None
+        found = validated(document, NamesFile, self._findings) if document is not None else None
+        return name_rules(document, found, self._findings) if document is not None and found is not None else ()
 
     def _pop(self, document: Document, file: GatewayFile, process: ProcessOptions, pops: tuple[str, ...]) -> str:
         pop = process.pop or file.pop
@@ -168,7 +179,17 @@ class Reader:
             self._wrong(document, ("state",), f"{kind} is not built yet", "use memory")
         return state
 
-    def _callers(self, document: Document, file: GatewayFile, beside: Path) -> tuple[Caller, ...]:
+    def _aliases(self, file: GatewayFile, beside: Path) -> frozenset[str]:
+        """The other gateways whose fields have an effect: none unless a file says so."""
+        document = self._document(beside / file.aliases) if file.aliases is not None else None
+        found = validated(document, AliasesFile, self._findings) if document is not None else None
+        if found is None:
+            return frozenset()
+        return frozenset(name for name in AliasesFile.model_fields if getattr(found, name))
+
+    def _callers(
+        self, document: Document, file: GatewayFile, beside: Path, providers: Collection[str]
+    ) -> tuple[Caller, ...]:
         if file.callers is None:
             if not self._options.dev:
                 self._wrong(document, ("callers",), "is missing: nobody could call", "add callers: callers.yaml")
@@ -182,7 +203,7 @@ class Reader:
         written = any(place[0] == "keys" and len(place) == 2 for place in callers_document.lines if place)
         if not written and not self._options.dev:
             self._wrong(callers_document, ("keys",), "names no key: nobody could call", "add one")
-        return callers(callers_document, found, self._findings)
+        return callers(callers_document, found, self._findings, providers)
 
     def _policies(self, document: Document, file: GatewayFile, beside: Path) -> None:
         for at, pattern in enumerate(file.policies):

@@ -77,7 +77,10 @@ class Auth(Struct, frozen=True):
 
 
 class Provider(Struct, frozen=True):
-    """One row of config/providers.yaml."""
+    """One row of config/providers.yaml.
+
+    `crossing` are header lines for requests that came in another language: what a caller of its own would have sent.
+    """
 
     name: str
     speaks: str
@@ -92,6 +95,7 @@ class Provider(Struct, frozen=True):
     probe: str = ""
     price_id: str = ""
     docs: str = ""
+    crossing: dict[str, str] = {}
 
 
 class Secret:
@@ -162,6 +166,17 @@ class Target(Struct, frozen=True):
     capabilities: tuple[str, ...] = ()
 
 
+class NameRule(Struct, frozen=True):
+    """What a name starts or ends with (one of the two is ""), and what that becomes. `#` stands for a digit.
+
+    The digits that `becomes` has are the first of those that were there.
+    """
+
+    starts: str = ""
+    ends: str = ""
+    becomes: str = ""
+
+
 class May(Struct, frozen=True):
     """What a key may steer; nothing unless said."""
 
@@ -192,7 +207,8 @@ class Settings(Struct, frozen=True):
     """Everything one process is told.
 
     A key of `models` may be a glob such as `openai/*`; a target's model `*` then means the part its `*` matched.
-    `sources` are the files this was read from, `revision` is a digest of what they said.
+    `sources` are the files this was read from, `revision` is a digest of what they said. `name_rules` rewrite, in their
+    order, names that no model has. `aliases` are the other gateways whose fields have an effect (stages/borrow.py).
     """
 
     models: dict[str, tuple[Target, ...]]
@@ -213,3 +229,5 @@ class Settings(Struct, frozen=True):
     dev: bool = False
     sources: tuple[str, ...] = ()
     revision: str = ""
+    name_rules: tuple[NameRule, ...] = ()
+    aliases: frozenset[str] = frozenset()

@@ -2,6 +2,9 @@
 
 import re
 
+# What begins so is the stand-in servers' own, and nobody else's.
+STAND_IN = "mock/"
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MODEL = re.compile(r"[A-Za-z0-9*][A-Za-z0-9._:/@+*-]{0,255}")
 

@@ -4,16 +4,15 @@ The caller sees content of at most one attempt. What failed before that is recor
 """
 
 import asyncio
-from collections.abc import Sequence
 from typing import NoReturn
 
 from gateway.clock import Clock
-from gateway.errors import NoRoute, UpstreamError
+from gateway.errors import BadRequest, NoRoute, UpstreamError
 from gateway.exchange import Attempt, Exchange, Reply
 from gateway.features import Request
 from gateway.stages.answer import fixed_lines, lines_of
 from gateway.stages.relay import Relay
-from gateway.stages.trial import MOST_ATTEMPTS, Trial, refusal
+from gateway.stages.trial import MOST_ATTEMPTS, Trial, Way, refusal
 from gateway.upstream.catalogue import Place
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.connection import UpstreamConnection
@@ -34,35 +33,44 @@ class Attempter:
         self._event_bytes = event_bytes
         self._fixed: dict[str, bytes] = {}
 
-    async def attempt(
-        self, exchange: Exchange, request: Request, plan: Sequence[Place], reply: Reply, head: bytes, total: float
-    ) -> None:
+    async def attempt(self, exchange: Exchange, request: Request, way: Way, reply: Reply) -> None:
         """Answer the caller from the first place of the plan that can. Raises what the last one failed with."""
         failure: UpstreamError | None = None
-        for place in plan[:MOST_ATTEMPTS]:
-            trial = Trial(exchange, place, self.health, self._clock.monotonic)
-            with trial as attempt:
+        unsayable: BadRequest | None = None
+        for place in way.places:
+            try:
                 body, changed = place.wire.write_request(
                     request, place.model_json, place.target.backend.provider.dialect, ask_usage=place.ask_usage
                 )
-                connection = await self._client.send(place, attempt, head, body, stream=request.stream, total=total)
-                exchange.changed = tuple(changed)
+            except BadRequest as error:
+                if place.native:
+                    raise
+                unsayable = unsayable or error  # in that place's language; the next one may speak the caller's own
+                continue
+            trial = Trial(exchange, place, self.health, self._clock.monotonic)
+            with trial as attempt:
+                passed = way.passed if place.native else b""
+                connection = await self._client.send(
+                    place, attempt, way.head + passed, body, stream=request.stream, total=way.total
+                )
+                exchange.changed = (*way.dropped, *changed, *(() if place.native else way.flags))
+                exchange.model = place.instead or exchange.model
                 if not 200 <= attempt.status < 300:
                     await self._refused(place, connection)
                 try:
                     if request.stream:
                         await self._stream(exchange, request, place, attempt, connection, reply)
                     else:
-                        self._whole(exchange, place, attempt, connection, reply)
+                        self._whole(exchange, request, place, attempt, connection, reply)
                 finally:
                     if not exchange.complete:
                         connection.abort()
             failure = trial.failure
             if failure is None:
                 return
-            if reply.started or not failure.try_elsewhere:
+            if reply.started or not failure.try_elsewhere or len(exchange.attempts) == MOST_ATTEMPTS:
                 break
-        raise failure or NoRoute("No backend serves this model now.")
+        raise failure or unsayable or NoRoute("No backend serves this model now.")
 
     async def _refused(self, place: Place, connection: UpstreamConnection) -> NoReturn:
         """Raise what an answer outside 2xx means."""
@@ -70,14 +78,23 @@ class Attempter:
         raise refusal(place, connection.status, connection.headers, words)
 
     def _whole(
-        self, exchange: Exchange, place: Place, attempt: Attempt, connection: UpstreamConnection, reply: Reply
+        self,
+        exchange: Exchange,
+        request: Request,
+        place: Place,
+        attempt: Attempt,
+        connection: UpstreamConnection,
+        reply: Reply,
     ) -> None:
         content_type = connection.content_type
         answer = connection.body()
-        whole = place.wire.read_whole(content_type.decode("latin-1"), answer)
+        whole = place.wire.read_whole(request, content_type.decode("latin-1"), answer)
         exchange.status = attempt.status
         exchange.usage = whole.usage
         exchange.finish = whole.finish
+        if whole.body is not None:
+            answer = whole.body
+            exchange.changed += whole.lost
         exchange.bytes_out = len(answer)
         lines = lines_of(exchange, content_type, self._lines(place), self._clock.monotonic())
         reply.whole(attempt.status, lines, answer)
@@ -96,7 +113,7 @@ class Attempter:
         content_type = connection.content_type
         place.wire.check_stream(content_type.decode("latin-1"))
         meter = place.wire.meter(request, self._event_bytes)
-        lines = lines_of(exchange, content_type, self._lines(place), self._clock.monotonic())
+        lines = lines_of(exchange, meter.media_type or content_type, self._lines(place), self._clock.monotonic())
         relay = Relay(exchange, attempt, connection, meter, reply, lines, self._clock)
         connection.pour(relay)
         try:
@@ -107,6 +124,7 @@ class Attempter:
                 exchange.usage = meter.usage
                 exchange.finish = meter.finish
                 exchange.pieces = meter.pieces
+                exchange.changed += meter.lost
                 exchange.status = 200
         if failure is not None:
             raise failure

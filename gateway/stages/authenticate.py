@@ -1,17 +1,27 @@
 """Who calls: a key to its caller, in constant time, without I/O."""
 
 import hmac
+import re
+from collections.abc import Collection, Iterable, Mapping
 
 from gateway.errors import BadRequest, Unauthorized
-from gateway.settings.keys import digest_of_bytes
-from gateway.settings.shape import Caller
+from gateway.settings.keys import PREFIX, digest_of_bytes
+from gateway.settings.shape import Auth, Caller, Provider, Secret
 
 # One message for a missing, malformed, unknown, revoked or expired key: an answer must not tell which (row B2).
 MESSAGE = "The API key is missing or not valid for this gateway."
 KEY_BYTES = 512
 _NOBODY = bytes(32)
 
+_OWN = b"x-gateway-key"
+_BEARER = b"authorization"
 _OTHERS = frozenset((b"x-api-key", b"api-key", b"x-goog-api-key"))
+_OURS = PREFIX.encode()
+# AWS Signature Version 4: docs.aws.amazon.com/IAM, reference_sigv-authentication-methods. The scope behind the access
+# key id is date/region/service/aws4_request.
+_SIGNED = b"aws4-hmac-sha256"
+_SCOPE_PARTS = 4
+_SENDABLE = re.compile(rb"[!-~]+")
 
 
 class Keys:
@@ -42,16 +52,19 @@ class Keys:
 
 def key_of(headers: dict[bytes, bytes]) -> bytes:
     """The key in a request's headers: `x-gateway-key` wins; two others that differ are ambiguous (row B4)."""
-    own = headers.get(b"x-gateway-key")
+    own = headers.get(_OWN)
     if own is not None:
         return own
-    value = headers.get(b"authorization")
+    value = headers.get(_BEARER)
     found = b""
     if value is not None:
         scheme, _, found = value.partition(b" ")
-        if scheme != b"Bearer" and scheme.lower() != b"bearer":
+        if scheme == b"Bearer" or scheme.lower() == b"bearer":
+            found = found.strip()
+        elif scheme.lower() == _SIGNED:
+            found = access_key_id(found)
+        else:
             raise unauthorized()
-        found = found.strip()
     if _OTHERS.isdisjoint(headers):
         return found
     for name in _OTHERS:
@@ -62,6 +75,54 @@ def key_of(headers: dict[bytes, bytes]) -> bytes:
             raise BadRequest("Two different API keys were sent.", code="ambiguous_credentials")
         found = other
     return found
+
+
+def access_key_id(signed: bytes) -> bytes:
+    """Who says to have signed an AWS request; the signature proves nothing here, so it is not looked at."""
+    credential = signed.partition(b"Credential=")[2].partition(b",")[0].strip()
+    parts = credential.rsplit(b"/", _SCOPE_PARTS)
+    if len(parts) <= _SCOPE_PARTS or not parts[0]:
+        raise unauthorized()
+    return parts[0]
+
+
+def brought(headers: Mapping[bytes, bytes], byok: Collection[str], providers: Iterable[Provider]) -> dict[str, Secret]:
+    """Keys of the caller's own beside `x-gateway-key`, by the provider each is for; what is for nobody is dropped.
+
+    Only for providers of `byok`. A key is for the one that wants it in the header it came in; where `byok` names a
+    single provider, a single key is for that one, wherever it stood: clients of another language have their own header.
+    BadRequest where two want the same key, since it would be shown to one it isn't meant for.
+    """
+    values = _credentials(headers) if _OWN in headers else {}
+    wanted = {one.name: _place_of(one.auth) for one in providers if one.name in byok and one.auth.scheme != "none"}
+    if not values or not wanted:
+        return {}
+    found = {name: values[place] for name, place in wanted.items() if place in values}
+    if not found and len(byok) == 1 and len(set(values.values())) == 1:
+        found = dict.fromkeys(wanted, next(iter(values.values())))
+    if len({wanted[name] for name in found}) != len(found):
+        raise BadRequest(
+            "Two providers of this model may be given the key beside 'x-gateway-key': ask for 'provider/model'.",
+            code="ambiguous_credentials",
+        )
+    if not all(map(_SENDABLE.fullmatch, found.values())):
+        raise BadRequest("The key beside 'x-gateway-key' is not valid.", code="invalid_header")
+    return {name: Secret(value.decode("ascii")) for name, value in found.items()}
+
+
+def _credentials(headers: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """Credentials that aren't ours, by the header each came in."""
+    found = {name: headers[name] for name in _OTHERS if name in headers}
+    scheme, _, bearer = headers.get(_BEARER, b"").partition(b" ")
+    if scheme.lower() == b"bearer":
+        found[_BEARER] = bearer.strip()
+    own = headers[_OWN]
+    return {name: value for name, value in found.items() if value not in (b"", own) and not value.startswith(_OURS)}
+
+
+def _place_of(auth: Auth) -> bytes:
+    """The header in which a provider wants its key."""
+    return auth.header.lower().encode() if auth.header else _BEARER
 
 
 def unauthorized() -> Unauthorized:

@@ -12,7 +12,7 @@ class Settler:
     """Settles exchanges: money first, then everyone who wants to know."""
 
     def __init__(self, prices: Prices, told: tuple[Telling, ...]) -> None:
-        self._prices = prices
+        self.prices = prices
         self._told = told
 
     def settle(self, exchange: Exchange, now: float) -> None:
@@ -27,6 +27,6 @@ class Settler:
             # an event, and said to be an estimate. English prompts run at about four bytes a token.
             exchange.usage = Usage(exchange.bytes_in // 4, exchange.pieces, estimated=True)
         if exchange.usage is not None and exchange.target is not None:
-            exchange.cost_usd = self._prices.cost_usd(exchange.target, exchange.usage)
+            exchange.cost_usd = self.prices.cost_usd(exchange.target, exchange.usage)
         for told in self._told:
             told.settle(exchange)

@@ -4,12 +4,31 @@ import asyncio
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
-from gateway.errors import Bug, CallerLeft, GatewayError, LoopDetected, UpstreamError
+from msgspec import Struct
+
+from gateway.errors import Bug, CallerLeft, GatewayError, LoopDetected, Unauthorized, UpstreamDenied, UpstreamError
 from gateway.exchange import Attempt, Exchange
 from gateway.upstream.catalogue import Place
 from gateway.upstream.health import Health
 
 MOST_ATTEMPTS = 3
+
+
+class Way(Struct, frozen=True):
+    """Where a request may go, and when it must be over (monotonic seconds).
+
+    `head` are the header lines it takes along everywhere, `passed` those its language passes on where it is spoken;
+    `flags` name what those say, which elsewhere is lost. `choosy` is the plan's (upstream/catalogue.py), `dropped`
+    names what of the request has no effect here.
+    """
+
+    places: tuple[Place, ...]
+    head: bytes
+    total: float
+    passed: bytes = b""
+    flags: tuple[str, ...] = ()
+    choosy: bool = False
+    dropped: tuple[str, ...] = ()
 
 
 class Trial:
@@ -66,4 +85,8 @@ def refusal(place: Place, status: int, headers: Mapping[bytes, bytes], words: by
     if status == LoopDetected.status:
         # Another gateway's word, and true here as well: it is no fault of that place, nor cured elsewhere.
         return LoopDetected("This request has passed through the same gateway before.")
-    return place.wire.read_error(status, headers, words)
+    error = place.wire.read_error(status, headers, words)
+    if place.lent and isinstance(error, UpstreamDenied):
+        # The key was the caller's, so this is his to hear, and no fault of the place.
+        return Unauthorized("The provider refused the key that was brought for it.", code="provider_key_refused")
+    return error

@@ -12,6 +12,8 @@ OTHER = "other"
 LONGEST = 128
 _MOST_WORDS = 1024
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,47}")
+# No dashes: keys have them.
+_FIELD = re.compile(r"[a-z][a-zA-Z0-9_.]{0,47}(?:=mapped)?")
 
 
 def _codes(kind: type[GatewayError]) -> Iterator[str]:
@@ -56,6 +58,11 @@ def word(text: str) -> str:
         if len(_words) < _MOST_WORDS and len(text) <= LONGEST:
             _words[text] = known
     return known
+
+
+def field(name: str) -> str:
+    """A lost field's name as it may be shown: itself where it reads like one, else `other`: a caller may invent any."""
+    return name if _FIELD.fullmatch(name) else OTHER
 
 
 def first_token_s(exchange: Exchange) -> float:

@@ -88,6 +88,7 @@ class _Line(Struct, omit_defaults=True):
     ttft_us: int = 0
     tpot_us: int = 0
     attempts: list[_Try] = []
+    dropped: tuple[str, ...] = ()
 
 
 # Key, backend, operation, model, stream, status, outcome.
@@ -144,6 +145,8 @@ class AccessLog:
         if exchange.stream:
             line.ttft_us = int(derived.first_token_s(exchange) * 1e6)
             line.tpot_us = int(derived.per_token_s(exchange) * 1e6)
+        if exchange.changed:
+            line.dropped = tuple(dict.fromkeys(map(derived.field, exchange.changed)))
         attempts = exchange.attempts
         if len(attempts) > 1 or (attempts and attempts[0].outcome != "answered"):
             line.attempts = [

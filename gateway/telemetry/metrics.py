@@ -92,7 +92,7 @@ class Metrics:
             values[cost] += exchange.cost_usd
         if exchange.changed:
             for field in exchange.changed:
-                self._slots.counter(LOSSES, backend, self._word(field)).add(1.0)
+                self._slots.counter(LOSSES, backend, self._word(derived.field(field))).add(1.0)
 
     def _stream(self, exchange: Exchange, first: int, per: int) -> None:
         """The pace of the attempt that answered; a whole answer says nothing about it."""

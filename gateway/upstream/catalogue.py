@@ -1,20 +1,25 @@
 """Configured models as places that can be called: everything that doesn't change from request to request, made once."""
 
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from gateway.settings.shape import Backend, Settings, Target
+from gateway.settings.shape import Price, Provider, Secret, Settings, Target
 from gateway.upstream.credentials import header_lines
+from gateway.upstream.names import Named, Names
 from gateway.upstream.pool import Origin, origin_of
 from gateway.wire import Wire, load
+from gateway.wire.bridge import CONVERSATIONS, LANGUAGES, between
+from gateway.wire.counting import COUNTS, counting
 from gateway.wire.raw import text_of
 
 USER_AGENT = "meridian-gateway"
-# Names that only a glob knows are the callers' to make up; beyond this many, those are forgotten and made anew.
-GLOBBED_MOST = 1000
+# What isn't a configured name is the callers' to make up; beyond this many, those are forgotten and made anew.
+SPELLED_MOST = 1000
+# What costs its caller elsewhere costs nothing here.
+_FREE = Price()
 
 _Key = tuple[str, str, str]
 
@@ -22,18 +27,24 @@ _Key = tuple[str, str, str]
 class Place(Struct, frozen=True):
     """One target for one operation: where to write, in which language, with which head.
 
-    `head` ends before the headers that differ by request; it holds the credentials, so it is never shown. `others` are
-    further paths to the same server.
+    `head` ends before the headers that differ by request; it holds the credentials, so it is never shown;
+    `stream_head` is the one for streams. `native`: it speaks the caller's language. `instead` names the
+    model it serves where that isn't the one asked for. `others` are further paths to the
+    same server. `lent`: the credentials are the caller's own.
     """
 
     target: Target
     origin: Origin
     wire: Wire
     head: bytes
+    stream_head: bytes
     model: str
     model_json: Raw
     ask_usage: bool
+    native: bool = True
+    instead: str = ""
     others: tuple["Place", ...] = ()
+    lent: bool = False
 
     @property
     def name(self) -> str:
@@ -44,10 +55,16 @@ class Place(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """Where a request may go, the first first, and the seconds all of it may take."""
+    """Where a request may go, the first first, and the seconds all of it may take.
+
+    `choosy`: some place says what it can't do, so what a request needs must be looked at. `model` is the configured
+    name that was meant, on which permissions are checked; where nothing has what was asked for, just that.
+    """
 
     places: tuple[Place, ...]
     total_s: float
+    choosy: bool = False
+    model: str = ""
 
 
 class Catalogue:
@@ -57,82 +74,126 @@ class Catalogue:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._exact = {name: targets for name, targets in settings.models.items() if "*" not in name}
-        self._globs = {name: targets for name, targets in settings.models.items() if "*" in name}
+        self._names = Names(settings.models, settings.name_rules)
         self._plans: dict[_Key, Plan] = {}
-        self._globbed: dict[_Key, Plan] = {}
+        self._spelled: dict[_Key, Plan] = {}
         for backend in settings.backends.values():
             header_lines(backend.provider.auth, backend.api_key)
 
     @property
     def names(self) -> list[str]:
         """Models that can be listed by name."""
-        return list(self._exact)
+        return list(self._names.exact)
 
-    def targets(self, model: str) -> tuple[Target, ...]:
-        """Everything that serves a model, in the order of the configuration; empty where nothing does."""
-        found = self._exact.get(model)
-        if found is not None:
-            return found
-        for pattern, targets in self._globs.items():
-            if fnmatchcase(model, pattern):
-                start = len(pattern.partition("*")[0])
-                part = model[start : len(model) - (len(pattern) - start - 1)]
-                return tuple(_named(target, part) for target in targets)
-        return ()
+    def find(self, model: str) -> Named | None:
+        """The configured name that is meant, and what serves it; None where nothing does."""
+        found = self._names.find(model)
+        return found if found is not None and found.targets else None
 
     def plan(self, model: str, operation: str, wire: str) -> Plan:
         """The places for a model and an operation, in the configured order; none where nothing serves it."""
         key = (model, operation, wire)
-        known = self._plans.get(key) or self._globbed.get(key)
+        known = self._plans.get(key) or self._spelled.get(key)
         if known is None:
-            targets = sorted(self.targets(model), key=lambda target: target.order)
-            places = tuple(_place(target, operation, wire) for target in targets if _has(target, operation))
-            known = Plan(places, max((place.target.timeouts.total_s for place in places), default=0.0))
-            if model in self._exact:
+            named = self.find(model) or Named(model, ())
+            targets = sorted(named.targets, key=lambda target: target.order)
+            places = tuple(place for target in targets for place in _places(target, operation, wire))
+            known = Plan(
+                places,
+                max((place.target.timeouts.total_s for place in places), default=0.0),
+                any(place.target.capabilities or place.target.context_window for place in places),
+                named.name,
+            )
+            if model in self._names.exact:
                 self._plans[key] = known
             elif places:
-                if len(self._globbed) >= GLOBBED_MOST:
-                    self._globbed.clear()
-                self._globbed[key] = known
+                if len(self._spelled) >= SPELLED_MOST:
+                    self._spelled.clear()
+                self._spelled[key] = known
         return known
 
 
-def _named(target: Target, part: str) -> Target:
-    """A target whose model is `*` serves what the glob matched, under that name."""
-    return replace(target, model=part) if target.model == "*" else target
+def lend(places: tuple[Place, ...], operation: str, wire: str, keys: Mapping[str, Secret]) -> tuple[Place, ...]:
+    """The same places, those of the providers (by their rows' names) with a key of the caller's called with that.
+
+    Made for one request and kept nowhere. ValueError for a key that can't be sent.
+    """
+    return tuple(
+        _lent(place, operation, wire, keys[place.target.backend.provider.name])
+        if place.target.backend.provider.name in keys
+        else place
+        for place in places
+    )
 
 
-def _has(target: Target, operation: str) -> bool:
-    return operation in target.backend.provider.paths
+def _lent(place: Place, operation: str, wire: str, key: Secret) -> Place:
+    backend = replace(place.target.backend, api_key=key)
+    (made,) = _places(replace(place.target, backend=backend, price=_FREE), operation, wire)
+    return replace(made, lent=True)
 
 
-def _place(target: Target, operation: str, wire: str) -> Place:
-    first, *rest = (_by(url, target, operation, wire) for url in target.backend.base_urls)
-    return replace(first, others=tuple(rest)) if rest else first
+class Speech(Struct, frozen=True):
+    """How a provider does an operation: under which name, in which wire, and whether that is the caller's language."""
+
+    operation: str
+    wire: Wire
+    native: bool = True
 
 
-def _by(base: str, target: Target, operation: str, wire: str) -> Place:
+def speech(provider: Provider, operation: str, wire: str) -> Speech | None:
+    """How a provider does what a caller asks in this language; None where it can't.
+
+    A conversation can cross into any language the provider has a path for, the one it speaks first.
+    """
+    if operation in provider.paths:
+        return Speech(operation, load(wire))
+    if operation in COUNTS:
+        for other, language in COUNTS.items():
+            if other in provider.paths:
+                return Speech(other, counting(COUNTS[operation], language), native=False)
+    if operation in LANGUAGES:
+        for theirs in (CONVERSATIONS.get(provider.speaks, ""), *provider.paths):
+            if theirs in LANGUAGES and theirs in provider.paths:
+                return Speech(theirs, between(wire, LANGUAGES[theirs]), native=False)
+    return None
+
+
+def _places(target: Target, operation: str, wire: str) -> tuple[Place, ...]:
+    """The place of a target, none where it can't do this."""
+    speaks = speech(target.backend.provider, operation, wire)
+    if speaks is None:
+        return ()
+    first, *rest = (_by(url, target, speaks) for url in target.backend.base_urls)
+    return (replace(first, others=tuple(rest)) if rest else first,)
+
+
+def _by(base: str, target: Target, speaks: Speech) -> Place:
     """The place as it is reached by one of its base URLs."""
     backend = target.backend
+    provider = backend.provider
     origin = origin_of(base)
-    path = urlsplit(base).path.rstrip("/") + _path(backend, operation, target.model)
-    credentials = header_lines(backend.provider.auth, backend.api_key)
-    head = (
-        f"POST {path} HTTP/1.1\r\nhost: {origin.authority}\r\nuser-agent: {USER_AGENT}\r\n"
-        f"accept-encoding: identity\r\ncontent-type: application/json\r\n{credentials}"
+    start = urlsplit(base).path.rstrip("/")
+    lines = (
+        f" HTTP/1.1\r\nhost: {origin.authority}\r\nuser-agent: {USER_AGENT}\r\n"
+        f"accept-encoding: identity\r\ncontent-type: application/json\r\n"
+        f"{header_lines(provider.auth, backend.api_key)}"
     )
+    if not speaks.native:
+        lines += "".join(f"{name}: {value}\r\n" for name, value in provider.crossing.items())
+
+    def head(path: str) -> bytes:
+        # The model is one segment of it, whatever it holds.
+        return f"POST {start}{path.replace('{model}', quote(target.model, safe=''))}{lines}".encode("latin-1")
+
+    path = provider.paths[speaks.operation]
     return Place(
         target=target,
         origin=origin,
-        wire=load(wire),
-        head=head.encode("latin-1"),
+        wire=speaks.wire,
+        head=head(path),
+        stream_head=head(provider.paths.get(f"{speaks.operation}_stream", path)),
         model=target.model,
         model_json=text_of(target.model),
-        ask_usage=backend.provider.stream_usage == "options",
+        ask_usage=provider.stream_usage == "options",
+        native=speaks.native,
     )
-
-
-def _path(backend: Backend, operation: str, model: str) -> str:
-    """The operation's path and query, the model in it as one segment whatever it holds."""
-    return backend.provider.paths[operation].replace("{model}", quote(model, safe=""))

@@ -78,7 +78,9 @@ class UpstreamClient:
             connection.total = total
             connection.deadline = now + timeouts.first_token_s if stream else NEVER
             try:
-                await connection.send(_pieces(place, head, body), most_bytes=self._answer_bytes, stream=stream)
+                await connection.send(
+                    _pieces(place, head, body, stream=stream), most_bytes=self._answer_bytes, stream=stream
+                )
             except UpstreamDisconnected:
                 if not (connection.reused and connection.untouched):
                     raise
@@ -150,8 +152,9 @@ class UpstreamClient:
             pool.break_off(error)
 
 
-def _pieces(place: Place, head: bytes, body: bytes) -> list[bytes]:
+def _pieces(place: Place, head: bytes, body: bytes, *, stream: bool) -> list[bytes]:
     size = len(body)
+    start = place.stream_head if stream else place.head
     if size < JOINED_BYTES:
-        return [b"%b%bcontent-length: %d\r\n\r\n%b" % (place.head, head, size, body)]
-    return [b"%b%bcontent-length: %d\r\n\r\n" % (place.head, head, size), body]
+        return [b"%b%bcontent-length: %d\r\n\r\n%b" % (start, head, size, body)]
+    return [b"%b%bcontent-length: %d\r\n\r\n" % (start, head, size), body]

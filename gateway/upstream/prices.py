@@ -35,10 +35,14 @@ class Units(Struct, frozen=True):
 
 
 class Listing(Struct, frozen=True):
-    """A model's units, those of the longest prompts first and of all others last, good until `until` (since 1970)."""
+    """A model's units, those of the longest prompts first and of all others last, good until `until` (since 1970).
+
+    No tiers where its tokens have no price. `context_window` in tokens, 0 where the list doesn't say.
+    """
 
     tiers: tuple[Units, ...]
     until: float = NEVER
+    context_window: int = 0
 
     def units(self, input_tokens: int) -> Units:
         return next(units for units in self.tiers if input_tokens > units.above)
@@ -51,12 +55,39 @@ class Prices:
         self._clock = clock or RealClock()
         self._listings: dict[tuple[str, str], Listing | None] = {}
 
+    def unknown(self, targets: list[Target]) -> list[Target]:
+        """Those of whom the list may say more than is configured, and wasn't asked yet."""
+        return [
+            target
+            for target in targets
+            if target.backend.provider.price_id
+            and (target.price is None or not target.context_window)
+            and _key(target) not in self._listings
+        ]
+
     def look_up(self, targets: list[Target]) -> None:
-        """Learn the prices of these targets. Slow (an import, and a millisecond each): for a thread."""
-        for target in targets:
-            key = _key(target)
-            if key[0] and target.price is None and key not in self._listings:
-                self._listings[key] = listing(*key, self._clock.wall())
+        """Learn what the list says of these targets. Slow (an import, and a millisecond each): for a thread."""
+        for target in self.unknown(targets):
+            self._listings[_key(target)] = listing(*_key(target), self._clock.wall())
+
+    def tiers(self, target: Target) -> tuple[Units, ...]:
+        """What a target's tokens cost, in the order of Listing; nothing where no price is known."""
+        own = target.price
+        if own is not None:
+            usd_in, usd_out = own.usd_per_mtok_in / 1e6, own.usd_per_mtok_out / 1e6
+            return (Units(usd_in, usd_out, usd_in, usd_in, own.usd_per_request),)
+        listed = self._listing(target)
+        return listed.tiers if listed is not None else ()
+
+    def context_window(self, target: Target) -> int:
+        """How many tokens fit, 0 where that isn't known."""
+        listed = self._listings.get(_key(target))
+        return target.context_window or (listed.context_window if listed is not None else 0)
+
+    def usd_per_mtok(self, target: Target) -> tuple[float, float] | None:
+        """What a million tokens in and out cost, in short prompts; None where no price is known."""
+        tiers = self.tiers(target)
+        return (tiers[-1].usd_in * 1e6, tiers[-1].usd_out * 1e6) if tiers else None
 
     def cost_usd(self, target: Target, usage: Usage) -> float | None:
         """What an answer cost; None where no price is known."""
@@ -66,12 +97,9 @@ class Prices:
                 own.usd_per_request
                 + (usage.input_tokens * own.usd_per_mtok_in + usage.output_tokens * own.usd_per_mtok_out) / 1e6
             )
-        key = _key(target)
-        listed = self._listings.get(key)
-        if listed is None:
+        listed = self._listing(target)
+        if listed is None or not listed.tiers:
             return None
-        if listed.until != NEVER and self._clock.wall() >= listed.until:
-            self._listings[key] = listed = listing(*key, self._clock.wall()) or listed
         units = listed.units(usage.input_tokens)
         plain = usage.input_tokens - usage.cached_tokens - usage.cache_written_tokens
         return (
@@ -82,13 +110,20 @@ class Prices:
             + usage.output_tokens * units.usd_out
         )
 
+    def _listing(self, target: Target) -> Listing | None:
+        key = _key(target)
+        listed = self._listings.get(key)
+        if listed is not None and listed.until != NEVER and self._clock.wall() >= listed.until:
+            self._listings[key] = listed = listing(*key, self._clock.wall()) or listed
+        return listed
+
 
 def _key(target: Target) -> tuple[str, str]:
     return (target.backend.provider.price_id, target.model)
 
 
 def listing(price_id: str, model: str, now: float) -> Listing | None:
-    """What the list says of a model at `now` (seconds since 1970); None where it has no token prices for it."""
+    """What the list says of a model at `now` (seconds since 1970); None where it doesn't know it."""
     from genai_prices import Usage as Counted  # noqa: PLC0415  (a quarter of a second, in a thread)
     from genai_prices import calc_price  # noqa: PLC0415
     from genai_prices.types import ModelPrice, TieredPrices  # noqa: PLC0415
@@ -105,9 +140,10 @@ def listing(price_id: str, model: str, now: float) -> Listing | None:
         empty = priced()
     except LookupError:
         return None
+    window = empty.model.context_window or 0
     prices = {name: value for name, value in vars(empty.model_price).items() if value is not None}
     if not {"input_mtok", "output_mtok"} & prices.keys():
-        return None
+        return Listing((), context_window=window)
     usd_request = empty.total_price
     starts = {tier.start for value in prices.values() if isinstance(value, TieredPrices) for tier in value.tiers}
     tiers = []
@@ -126,4 +162,4 @@ def listing(price_id: str, model: str, now: float) -> Listing | None:
             )
         )
     timed = not isinstance(empty.model.prices, ModelPrice)
-    return Listing(tuple(tiers), now - now % TIMED_S + TIMED_S if timed else NEVER)
+    return Listing(tuple(tiers), now - now % TIMED_S + TIMED_S if timed else NEVER, window)

@@ -1,12 +1,13 @@
 """Languages. Pure: bytes and values in, bytes and values out; no I/O, no clock, no chance.
 
-One file is one language (or one kind of work in it) and ends in `WIRE`; the folder is the registry: `load(name)`
-imports the file of that name. Nothing registers anything.
+One file or folder is one language (or one kind of work in it) and ends in `WIRE`; the folder is the registry:
+`load(name)` imports what has that name. Nothing registers anything. `codec.py` says what a bridge between two different
+languages asks of each.
 """
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from msgspec import Raw, Struct
 
@@ -16,10 +17,34 @@ from gateway.wire.dialect import Dialect
 
 
 class Endpoint(Struct, frozen=True):
-    """One operation as callers reach it: its name and the language file that reads it."""
+    """One operation as callers reach it: its name, the language that reads it, whether its address asks for a stream.
+
+    `stream` None: the body says so.
+    """
 
     operation: str
     wire: str
+    stream: bool | None = None
+
+
+class Pattern(Struct, frozen=True):
+    """A path with a model's name in its middle, between `before` and `after`."""
+
+    before: str
+    after: str
+    operation: str
+    stream: bool | None = None
+
+
+class Addressed(Struct, frozen=True):
+    """What a request's address says beside its path: a model, whether a stream is wanted, the raw query."""
+
+    model: str = ""
+    stream: bool | None = None
+    query: str = ""
+
+
+PLAIN: Final = Addressed()
 
 
 class StreamMeter(Protocol):
@@ -29,8 +54,11 @@ class StreamMeter(Protocol):
     content, then everything held and whatever follows. It never raises: `error` says that the answer broke, and bytes
     given by the same call came before the break; nothing is given after it. `pieces` counts events with content, about
     a token each. `done` means that the answer is complete and nothing more is wanted; a language that has no end of its
-    own is never done, so there the transport's end is the answer's.
+    own is never done, so there the transport's end is the answer's. `media_type` is the caller's, b"" where it is what
+    the upstream said; `lost` names what could not be carried so far.
     """
+
+    media_type: bytes
 
     committed: bool
     done: bool
@@ -38,6 +66,9 @@ class StreamMeter(Protocol):
     usage: Usage | None
     finish: str
     pieces: int
+
+    @property
+    def lost(self) -> tuple[str, ...]: ...
 
     def feed(self, data: bytes) -> bytes: ...
 
@@ -52,18 +83,22 @@ class StreamMeter(Protocol):
 
 
 class Wire(Protocol):
-    """One language, for one request shape. `passes` names the callers' headers that go on to a place speaking it."""
+    """One language, for one request shape; or a bridge between two of them.
+
+    `passes` names the callers' headers that go on to a place speaking it; `patterns` are the paths that hold a model.
+    """
 
     paths: Mapping[str, str]
+    patterns: tuple[Pattern, ...]
     passes: tuple[bytes, ...]
 
-    def read_request(self, body: bytes) -> Request: ...
+    def read_request(self, body: bytes, addressed: Addressed = PLAIN) -> Request: ...
 
     def write_request(
         self, request: Request, model: Raw, dialect: Dialect, *, ask_usage: bool
     ) -> tuple[bytes, list[str]]: ...
 
-    def read_whole(self, content_type: str, body: bytes) -> Whole: ...
+    def read_whole(self, request: Request, content_type: str, body: bytes) -> Whole: ...
 
     def check_stream(self, content_type: str) -> None: ...
 
@@ -72,6 +107,9 @@ class Wire(Protocol):
     def read_error(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> UpstreamError: ...
 
     def write_error(self, error: GatewayError, request_id: str) -> bytes: ...
+
+    def error_headers(self, error: GatewayError) -> tuple[tuple[str, str], ...]:
+        """Header lines that belong to an error in this language."""
 
 
 _loaded: dict[str, Wire] = {}

@@ -12,6 +12,12 @@ UNSAID: Final = Raw(b"null")
 MOST_TOKENS: Final = 1_000_000_000
 
 
+class Details(Struct, gc=False):
+    """What of the output was thought."""
+
+    thinking_tokens: int | None = None
+
+
 class Spent(Struct, gc=False):
     """A `usage` object; `input_tokens` leaves out what was read from a cache or written to one."""
 
@@ -19,6 +25,7 @@ class Spent(Struct, gc=False):
     output_tokens: int | None = None
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
+    output_tokens_details: Details | None = None
 
     def over(self, earlier: "Spent") -> "Spent":
         """These counts, and the earlier ones where these say nothing: counts are of the whole answer so far."""
@@ -31,6 +38,7 @@ class Spent(Struct, gc=False):
             self.cache_creation_input_tokens
             if self.cache_creation_input_tokens is not None
             else earlier.cache_creation_input_tokens,
+            self.output_tokens_details or earlier.output_tokens_details,
         )
 
     def usage(self) -> Usage | None:
@@ -41,7 +49,8 @@ class Spent(Struct, gc=False):
         plain, output = self.input_tokens or 0, self.output_tokens or 0
         if not 0 <= min(plain, output, read, written) <= max(plain, output, read, written) <= MOST_TOKENS:
             return None
-        return Usage(plain + read + written, output, read, written)
+        thought = self.output_tokens_details.thinking_tokens if self.output_tokens_details is not None else None
+        return Usage(plain + read + written, output, read, written, min(max(thought or 0, 0), output))
 
 
 class Part(Struct, gc=False):

@@ -7,7 +7,7 @@ from msgspec import Raw
 
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamError
 from gateway.features import Request, Usage, Whole
-from gateway.wire import openai_error, raw
+from gateway.wire import PLAIN, Addressed, Pattern, openai_error, raw
 from gateway.wire.dialect import Dialect, apply
 from gateway.wire.openai_answer import read_answer
 
@@ -22,6 +22,8 @@ class OpaqueMeter:
     So it is never `done`: where the transport broke, the answer did.
     """
 
+    media_type = b""
+    lost: tuple[str, ...] = ()
     __slots__ = ("committed", "done", "error", "finish", "pieces", "usage")
 
     def __init__(self) -> None:
@@ -54,13 +56,14 @@ class Opaque:
         "/v1/images/generations": "images",
         "/v1/audio/speech": "audio",
     }
+    patterns: tuple[Pattern, ...] = ()
     passes: tuple[bytes, ...] = (b"openai-beta",)
 
-    def read_request(self, body: bytes) -> Request:
+    def read_request(self, body: bytes, addressed: Addressed = PLAIN) -> Request:
         fields = raw.read_fields(body)
         # Speech has a word of its own for a stream of events.
         stream = raw.read_flag(fields, "stream") or bytes(fields.get("stream_format", b"")) == b'"sse"'
-        return Request(fields, raw.read_model(fields), stream)
+        return Request(fields, addressed.model or raw.read_model(fields), stream)
 
     def write_request(
         self, request: Request, model: Raw, dialect: Dialect, *, ask_usage: bool
@@ -71,7 +74,8 @@ class Opaque:
         changed = apply(dialect, fields)
         return raw.write_fields(fields), changed
 
-    def read_whole(self, content_type: str, body: bytes) -> Whole:
+    def read_whole(self, request: Request, content_type: str, body: bytes) -> Whole:
+        del request
         kind = content_type.lower()
         if kind.startswith(_PAGE):
             raise UpstreamBroken("The upstream answered with a web page.")
@@ -92,6 +96,7 @@ class Opaque:
 
     read_error = staticmethod(openai_error.read_error)
     write_error = staticmethod(openai_error.write_error)
+    error_headers = staticmethod(openai_error.no_headers)
 
 
 WIRE = Opaque()

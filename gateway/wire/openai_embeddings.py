@@ -6,7 +6,7 @@ from msgspec import Raw
 
 from gateway.errors import BadRequest, UpstreamBroken
 from gateway.features import Request, Whole
-from gateway.wire import openai_error, raw
+from gateway.wire import PLAIN, Addressed, Pattern, openai_error, raw
 from gateway.wire.dialect import Dialect, apply
 from gateway.wire.opaque import OpaqueMeter
 from gateway.wire.openai_answer import read_answer
@@ -14,13 +14,14 @@ from gateway.wire.openai_answer import read_answer
 
 class OpenAIEmbeddings:
     paths: Mapping[str, str] = {"/v1/embeddings": "embeddings"}
+    patterns: tuple[Pattern, ...] = ()
     passes: tuple[bytes, ...] = (b"openai-beta",)
 
-    def read_request(self, body: bytes) -> Request:
+    def read_request(self, body: bytes, addressed: Addressed = PLAIN) -> Request:
         fields = raw.read_fields(body)
         if raw.read_flag(fields, "stream"):
             raise BadRequest("Embeddings are not streamed.", code="invalid_value", param="stream")
-        return Request(fields, raw.read_model(fields))
+        return Request(fields, addressed.model or raw.read_model(fields))
 
     def write_request(
         self, request: Request, model: Raw, dialect: Dialect, *, ask_usage: bool
@@ -31,7 +32,8 @@ class OpenAIEmbeddings:
         changed = apply(dialect, fields)
         return raw.write_fields(fields), changed
 
-    def read_whole(self, content_type: str, body: bytes) -> Whole:
+    def read_whole(self, request: Request, content_type: str, body: bytes) -> Whole:
+        del request
         raw.check_answer(content_type, body)
         data, usage = read_answer(body)
         if bytes(memoryview(data)[:1]) != b"[":
@@ -48,6 +50,7 @@ class OpenAIEmbeddings:
 
     read_error = staticmethod(openai_error.read_error)
     write_error = staticmethod(openai_error.write_error)
+    error_headers = staticmethod(openai_error.no_headers)
 
 
 WIRE = OpenAIEmbeddings()

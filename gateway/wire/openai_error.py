@@ -212,3 +212,9 @@ def error_frame(error: GatewayError, chunk_id: str, created: int, model: str, ki
             "error": error_object(error),
         }
     )
+
+
+def no_headers(error: GatewayError) -> tuple[tuple[str, str], ...]:
+    """OpenAI's errors, and most others', say everything in their body."""
+    del error
+    return ()

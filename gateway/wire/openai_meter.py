@@ -24,6 +24,8 @@ _TOLD: Final = "The upstream reported an error in its stream."
 class OpenAIMeter:
     """See StreamMeter. `event_bytes` caps one event, and all that is held before the first content."""
 
+    media_type = b""
+    lost: tuple[str, ...] = ()
     __slots__ = (
         "_at_start",
         "_ends",

@@ -74,7 +74,8 @@ def read_usage(spent: Spent) -> Usage | None:
         0 <= min(cached, written, thought) <= max(cached, written, thought) <= MOST_TOKENS
     ):
         return None
-    return Usage(prompt, output, cached, written, thought)
+    # OpenRouter tells the same tokens of Gemini's as read and as written; both together are never more than all.
+    return Usage(prompt, output, cached, min(written, max(prompt - cached, 0)), thought)
 
 
 def spent_in(value: object) -> Spent | None:

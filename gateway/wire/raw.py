@@ -123,6 +123,11 @@ def read_model(fields: dict[str, Raw]) -> str:
         model = _string(raw)
     except DecodeError as error:
         raise BadRequest("The field 'model' must be a string.", code="invalid_type", param="model") from error
+    return check_model(model)
+
+
+def check_model(model: str) -> str:
+    """A model's name, wherever it stood. BadRequest where it is none."""
     if not model or len(model) > MODEL_CHARACTERS or not model.isprintable():
         raise BadRequest("The field 'model' is not a model's name.", code="invalid_value", param="model")
     return model

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 
 import pytest
-from msgspec.structs import replace
 
 from gateway.features import Usage
 from gateway.settings.shape import Auth, Backend, Provider, Secret
@@ -145,12 +144,3 @@ async def test_what_is_refused_here_is_refused_in_anthropics_shape(
     assert answer.json["type"] == "error"
     assert kind_of(answer) == kind
     assert answer.json["request_id"] == answer.headers["x-request-id"]
-
-
-async def test_a_place_that_speaks_another_language_is_not_asked_yet() -> None:
-    async with Upstream() as first:
-        other = replace(place("first", first), provider=Provider(name="o", speaks="openai_chat", paths={"chat": "/c"}))
-        async with Inside(settings_for({"claude": [other]})) as inside:
-            answer = await heard(inside)
-        assert first.requests == []
-    assert (answer.status, kind_of(answer)) == (400, "invalid_request_error")

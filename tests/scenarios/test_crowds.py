@@ -88,12 +88,13 @@ async def test_a_failing_request_in_a_row_does_not_disturb_its_neighbours() -> N
         assert [(await line.answer()).status for _ in range(3)] == [502, 404, 200]
 
 
-async def test_a_stream_that_broke_ends_its_connection_and_not_the_gateway() -> None:
+async def test_a_stream_that_broke_costs_neither_the_next_request_nor_the_gateway() -> None:
     async with scene("cut=4*1") as on:
         async with on.line() as line:
-            line.send(asked() + asked())
+            line.send(asked() + asked(close=True))
             heard = await line.ends()
-            assert heard.wire.count(b"HTTP/1.1 ") == 1
+            assert heard.wire.count(b"HTTP/1.1 ") == 2
+            assert heard.ending == "fin"
         assert (await on.caller_hears()).text == WORDS
 
 

@@ -15,7 +15,7 @@ from gateway.errors import (
     UpstreamOverloaded,
     WrongMethod,
 )
-from gateway.server.bytes_out import error_headers, error_lines, status_line
+from gateway.server.bytes_out import error_headers, error_lines, id_lines, status_line
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,13 @@ def test_an_errors_own_headers_are_said_too() -> None:
 def test_the_wait_is_told_in_milliseconds_too_and_never_shorter_than_asked() -> None:
     headers = said(RateLimited("slow", retry_after_s=1.4))
     assert (headers[b"retry-after"], headers[b"retry-after-ms"]) == (b"2", b"1400")
+
+
+@pytest.mark.parametrize("language", ["openai_chat", "gemini", "bedrock_converse", "opaque"])
+def test_a_request_is_named_in_its_answer(language: str) -> None:
+    assert id_lines("req_1", language) == b"x-request-id: req_1\r\n"
+
+
+@pytest.mark.parametrize("language", ["anthropic_messages", "anthropic_count"])
+def test_anthropics_callers_read_its_name_elsewhere_too(language: str) -> None:
+    assert id_lines("req_1", language) == b"x-request-id: req_1\r\nrequest-id: req_1\r\n"

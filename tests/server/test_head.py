@@ -445,3 +445,13 @@ def test_refusals_repeat_nothing() -> None:
         with pytest.raises(CallerError) as refused:
             read(raw)
         assert not re.search(canary, f"{refused.value.message}{refused.value.headers}", re.IGNORECASE)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/models/a%2Fb", "/v1beta/models/a%2fb", "/model/a%2Fb/converse", "/openai/deployments/a%2Fb/x"]
+)
+def test_a_slash_may_be_escaped_in_the_name_of_a_model(path: str) -> None:
+    """openai and boto3 write them so: boto3 signs the path it sends."""
+    assert read(head(first=f"POST {path} HTTP/1.1")).path == path
+    with pytest.raises(BadRequest):
+        read(head(first=f"POST {path.replace('b', '%5c')} HTTP/1.1"))

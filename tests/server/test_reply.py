@@ -67,12 +67,13 @@ async def test_an_old_clients_stream_ends_with_its_connection() -> None:
     assert wire.ended == "eof"
 
 
-async def test_a_stream_that_broke_says_so_and_ends_the_connection() -> None:
+async def test_a_stream_that_broke_says_so_and_its_connection_serves_on() -> None:
+    """Clients use a connection again once an answer's framing is whole: closing it then would hit the next call."""
     connection, wire = asking()
     connection.stream(b"", b"one")
     connection.fail(b"data: error\n\n")
     assert wire.written.endswith(b"d\r\ndata: error\n\n\r\n0\r\n\r\n")
-    assert wire.ended == "eof"
+    assert (wire.ended, connection.idle) == ("", True)
 
 
 async def test_a_stream_in_a_language_without_error_frames_lacks_its_end() -> None:

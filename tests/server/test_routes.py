@@ -25,7 +25,19 @@ def test_a_post_path_leads_to_its_operation(path: str, operation: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/", "/v1", "/v1/chat/completions/", "/v1/Chat/completions", "//v1/models", "/v1/models/", "*"]
+    "path",
+    [
+        "",
+        "/",
+        "/v1",
+        "/v1/chat/completions/",
+        "/v1/Chat/completions",
+        "//v1/models",
+        "/v1/models/",
+        "/v1beta/models/",
+        "/v1beta",
+        "*",
+    ],
 )
 def test_anything_near_a_path_is_not_the_path(path: str) -> None:
     with pytest.raises(UnknownRoute):
@@ -41,6 +53,8 @@ def test_a_method_a_path_hasnt_is_told_those_it_has() -> None:
 def test_get_routes_answer_head_too() -> None:
     assert find("HEAD", "/v1/models") is find("GET", "/v1/models")
     assert find("HEAD", "/v1/models/m") is find("GET", "/v1/models/a/b")
+    assert find("GET", "/v1beta/models") is find("GET", "/v1/models")
+    assert find("GET", "/v1beta/models/m") is find("GET", "/v1/models/m")
 
 
 @pytest.mark.parametrize(
@@ -90,3 +104,22 @@ def test_what_this_door_doesnt_speak_is_marked() -> None:
 def test_errors_are_said_in_the_language_of_the_path() -> None:
     assert error_language("/v1/embeddings") == "openai_embeddings"
     assert error_language("/v1/nothing") == "openai_chat"
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "language"),
+    [
+        ("/v1/models", b"accept", "openai_chat"),
+        ("/v1/models", b"anthropic-version", "anthropic_messages"),
+        ("/v1/models/m", b"anthropic-version", "anthropic_messages"),
+        ("/v1/models", b"x-goog-api-key", "gemini"),
+        ("/v1/models/m", b"x-goog-api-client", "gemini"),
+        ("/v1beta/models", b"anthropic-version", "gemini"),
+        ("/v1beta/models/m", b"accept", "gemini"),
+        ("/v1/chat/completions", b"anthropic-version", "openai_chat"),
+        ("/v1/messages", b"x-goog-api-key", "anthropic_messages"),
+        ("/v1/modelsx", b"anthropic-version", "openai_chat"),
+    ],
+)
+def test_where_models_are_asked_for_the_asker_is_known_by_a_header(path: str, header: bytes, language: str) -> None:
+    assert error_language(path, {header: b"x"}) == language

@@ -60,6 +60,10 @@ def test_a_key_may_steer_nothing_and_call_every_model_unless_said(tree: Tree) ->
             f'teams: {{a: {{}}}}\nkeys:\n  k: {{team: a, hash: "{HASH}"}}\n  l: {{team: a, hash: "{HASH.upper()}"}}\n',
             "callers.yaml:4: keys.l.hash: is the hash of k too; make a key of its own",
         ),
+        (
+            f'teams: {{a: {{}}}}\nkeys: {{k: {{team: a, hash: "{HASH}", may: {{byok: [openai, antropic]}}}}}}\n',
+            "callers.yaml:2: keys.k.may.byok[1]: antropic isn't a provider; did you mean anthropic?",
+        ),
         ("teams: {a: {}}\nkeys: {}\n", "callers.yaml:2: keys: names no key: nobody could call; add one"),
         ("[]", "callers.yaml:1: file: must be a mapping, not a list"),
         ("teams: {a: {models: []}}\n" + f'keys: {{k: {{team: a, hash: "{HASH}"}}}}\n', None),

@@ -5,12 +5,12 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from gateway.settings.backends import STAND_IN
 from gateway.settings.dev import ANY, curl, dev_key, dev_settings, key_path, model_of, stand_ins
 from gateway.settings.found import Found, FoundKey, FoundServer
 from gateway.settings.keys import digest_of
 from gateway.settings.load import providers
 from gateway.settings.shape import Backend, Caller, Listen, Provider, Secret, Settings, Target, Tls
+from gateway.settings.words import STAND_IN
 
 PROVIDERS = providers()
 BASE = Settings(models={}, backends={}, callers=(), state="memory")

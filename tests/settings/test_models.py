@@ -6,7 +6,7 @@ from pydantic import BaseModel, ValidationError
 from gateway.settings import models
 from gateway.settings.catalogue import PACKAGE
 from gateway.settings.fields import Row
-from gateway.settings.models import CallersFile, GatewayFile, PopsFile, ProvidersFile
+from gateway.settings.models import AliasesFile, CallersFile, GatewayFile, NamesFile, PopsFile, ProvidersFile
 from gateway.settings.shape import Caps, Deadlines, Timeouts
 from gateway.settings.yaml import Value, read_file
 
@@ -117,7 +117,7 @@ def test_the_contracts_own_example_is_taken_whole() -> None:
 
 
 def test_an_empty_file_of_each_kind_is_its_defaults() -> None:
-    for kind in (GatewayFile, CallersFile, PopsFile, ProvidersFile):
+    for kind in (GatewayFile, AliasesFile, CallersFile, NamesFile, PopsFile, ProvidersFile):
         kind.model_validate({})
 
 
@@ -147,7 +147,7 @@ def test_every_cap_and_deadline_can_be_set_under_its_short_name() -> None:
 
 
 def test_each_file_has_a_json_schema() -> None:
-    for kind in (GatewayFile, CallersFile, PopsFile, ProvidersFile):
+    for kind in (GatewayFile, AliasesFile, CallersFile, NamesFile, PopsFile, ProvidersFile):
         schema = kind.model_json_schema(by_alias=True)
         assert schema["type"] == "object"
     assert "from" in GatewayFile.model_json_schema(by_alias=True)["$defs"]["TrustedProxyRow"]["properties"]

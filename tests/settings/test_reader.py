@@ -291,3 +291,12 @@ def test_problems_of_all_files_come_together(tree: Tree) -> None:
     tree.write("pops.yaml", "fra: {}\n")
     lines = tree.said("drian: 1s\nstate: memory\ncallers: callers.yaml\n", {"GATEWAY_PORT": "x"})
     assert {line.split(":")[0] for line in lines} == {"environment", "gateway.yaml", "callers.yaml", "pops.yaml"}
+
+
+def test_other_gateways_fields_have_an_effect_where_a_file_says_so(tree: Tree) -> None:
+    plain = "state: memory\ncallers: callers.yaml\n"
+    assert tree.settings(plain).aliases == frozenset()
+    tree.write("aliases.yaml", "openrouter: true\nlitellm: false\n")
+    assert tree.settings(f"{plain}aliases: aliases.yaml\n").aliases == {"openrouter"}
+    tree.write("aliases.yaml", "openruter: true\n")
+    assert "openruter" in "".join(tree.said(f"{plain}aliases: aliases.yaml\n"))

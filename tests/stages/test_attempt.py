@@ -14,13 +14,13 @@ from gateway.mock.options import MockOptions
 from gateway.mock.server import MockServer
 from gateway.settings.shape import Timeouts
 from gateway.stages.attempt import Attempter
-from gateway.stages.trial import MOST_ATTEMPTS
+from gateway.stages.trial import MOST_ATTEMPTS, Way
 from gateway.sweep import Sweeper
 from gateway.upstream.catalogue import Catalogue, Place
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.health import Health
 from gateway.wire import Wire, load
-from gateway.wire.openai_chat import OpenAIChat
+from gateway.wire.openai_chat.passthrough import OpenAIChat
 from tests.doubles.inside import backend, settings_for
 from tests.doubles.mock_transport import turn
 from tests.doubles.outgoing import at_once
@@ -52,7 +52,8 @@ class Ground:
         self.exchange.stream = stream
         until = self.clock.monotonic() + total_s
         head = b"x-request-id: req_stage\r\n"
-        await self.attempter.attempt(self.exchange, request, self.plan, self.reply, head, until)
+        way = Way(tuple(self.plan), head, until)
+        await self.attempter.attempt(self.exchange, request, way, self.reply)
 
     @property
     def tries(self) -> list[tuple[str, str]]:
@@ -167,9 +168,9 @@ class Buggy(OpenAIChat):
         if where == self._where:
             raise RuntimeError("the caller's words")
 
-    def read_whole(self, content_type: str, body: bytes) -> Whole:
+    def read_whole(self, request: Request, content_type: str, body: bytes) -> Whole:
         self._fail("read_whole")
-        return super().read_whole(content_type, body)
+        return super().read_whole(request, content_type, body)
 
     def check_stream(self, content_type: str) -> None:
         self._fail("check_stream")

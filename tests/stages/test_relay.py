@@ -202,6 +202,9 @@ async def test_being_broken_off_after_every_finish_is_an_end(stream: Stream) -> 
 class Buggy:
     """A meter with a bug in one of its methods."""
 
+    media_type = b""
+    lost: tuple[str, ...] = ()
+
     def __init__(self, meter: StreamMeter, where: str) -> None:
         self._meter = meter
         self._where = where

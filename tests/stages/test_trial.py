@@ -2,9 +2,20 @@ import asyncio
 
 import pytest
 from msgspec import Raw
+from msgspec.structs import replace
 
 from gateway.clock import HandClock
-from gateway.errors import BadRequest, Bug, CallerLeft, LoopDetected, UpstreamBusy, UpstreamRefused, UpstreamSlow
+from gateway.errors import (
+    BadRequest,
+    Bug,
+    CallerLeft,
+    LoopDetected,
+    Unauthorized,
+    UpstreamBusy,
+    UpstreamDenied,
+    UpstreamRefused,
+    UpstreamSlow,
+)
 from gateway.exchange import Exchange
 from gateway.features import Usage
 from gateway.settings.shape import Backend, Target
@@ -22,6 +33,7 @@ PLACE = Place(
     origin=Origin(secure=False, host="10.1.0.7", port=80),
     wire=load("openai_chat"),
     head=b"POST / HTTP/1.1\r\n",
+    stream_head=b"",
     model="m",
     model_json=Raw(b'"m"'),
     ask_usage=False,
@@ -130,3 +142,22 @@ def test_any_other_refusal_is_read_in_the_places_language() -> None:
     error = refusal(PLACE, 429, {b"retry-after": b"7"}, b'{"error":{"message":"Slow down","code":"rate_limit"}}')
     assert isinstance(error, UpstreamBusy)
     assert error.retry_after_s == 7.0
+
+
+@pytest.mark.parametrize("status", [401, 402, 403])
+def test_a_key_of_the_callers_own_that_is_refused_is_his_to_hear_and_no_fault_of_the_place(status: int) -> None:
+    bench = Bench()
+    told = refusal(replace(PLACE, lent=True), status, {}, b'{"error":{"message":"bad key sk-lent-0123456789"}}')
+    assert isinstance(told, Unauthorized)
+    assert (told.answer_status, told.reason) == (401, "provider_key_refused")
+    assert "sk-lent" not in told.message
+    with pytest.raises(Unauthorized), bench.trial():
+        raise told
+    assert bench.row.failed == 0
+    assert isinstance(refusal(PLACE, status, {}, b""), UpstreamDenied)
+
+
+def test_any_other_refusal_of_a_lent_place_is_what_it_always_is() -> None:
+    lent = replace(PLACE, lent=True)
+    assert isinstance(refusal(lent, 429, {}, b""), UpstreamBusy)
+    assert isinstance(refusal(lent, 400, {}, b'{"error":{"message":"too long"}}'), UpstreamRefused)

@@ -131,6 +131,12 @@ def test_attempts_are_there_where_the_line_does_not_say_it_all_by_itself() -> No
     assert "attempts" not in line_of(exchange)
 
 
+def test_what_a_backend_could_not_carry_is_named() -> None:
+    exchange = settled()
+    exchange.changed = ("top_k", "system=mapped", f"x-{CANARY}", "top_k", "anthropic-beta.sk-gw-1")
+    assert line_of(exchange)["dropped"] == ["top_k", "system=mapped", "other"]
+
+
 def test_a_request_without_a_key_has_none() -> None:
     exchange = settled()
     exchange.call.caller = None

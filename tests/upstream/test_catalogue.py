@@ -6,8 +6,8 @@ import pytest
 
 from gateway.settings.catalogue import CHECKOUT, read_catalogue
 from gateway.settings.findings import Findings
-from gateway.settings.shape import Auth, Backend, Provider, Secret, Settings, Target, Timeouts
-from gateway.upstream.catalogue import GLOBBED_MOST, Catalogue, Place
+from gateway.settings.shape import Auth, Backend, NameRule, Price, Provider, Secret, Settings, Target, Timeouts
+from gateway.upstream.catalogue import SPELLED_MOST, Catalogue, Place, lend
 
 PATHS = {"chat": "/v1/chat/completions", "embeddings": "/v1/embeddings"}
 PROVIDER = Provider(name="p", speaks="openai_chat", paths=PATHS)
@@ -116,10 +116,10 @@ def test_globs_are_not_listed() -> None:
 
 def test_names_callers_make_up_are_not_kept_for_ever() -> None:
     served = catalogue({"g-*": (Target(backend(), "*"),)})
-    for number in range(2 * GLOBBED_MOST + 10):
+    for number in range(2 * SPELLED_MOST + 10):
         served.plan(f"g-{number}", "chat", "openai_chat")
         served.plan(f"unheard-{number}", "chat", "openai_chat")
-    assert len(served._globbed) + len(served._plans) <= GLOBBED_MOST
+    assert len(served._spelled) + len(served._plans) <= SPELLED_MOST
 
 
 @pytest.mark.parametrize(
@@ -198,3 +198,73 @@ def test_every_row_of_the_provider_catalogue_makes_places() -> None:
             assert line.endswith(" HTTP/1.1")
             assert "{model}" not in line
             assert line.split(" ")[1].endswith(path.replace("{model}", "some-model"))
+
+
+SERVED = {
+    "m": (Target(backend("first"), "own-m"), Target(backend("second"), "own-n", order=1)),
+    "g-*": (Target(backend("third"), "*"),),
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "model", "names"),
+    [
+        ("m", "m", ["first", "second"]),
+        ("own-m", "m", ["first", "second"]),
+        ("second/own-n", "m", ["second"]),
+        ("m-latest", "m", ["first", "second"]),
+        ("g-1", "g-1", ["third"]),
+        ("g-1[1m]", "g-1", ["third"]),
+        ("nobody", "nobody", []),
+        ("nobody-latest", "nobody-latest", []),
+    ],
+)
+def test_a_plan_says_which_configured_name_was_meant(asked: str, model: str, names: list[str]) -> None:
+    backends = {target.backend.name: target.backend for targets in SERVED.values() for target in targets}
+    rules = (NameRule(ends="[1m]"), NameRule(ends="-latest"))
+    served = Catalogue(Settings(models=SERVED, backends=backends, callers=(), state="memory", name_rules=rules))
+    plan = served.plan(asked, "chat", "openai_chat")
+    assert (plan.model, [place.name for place in plan.places]) == (model, names)
+    found = served.find(asked)
+    assert (found.name if found is not None else asked) == model
+
+
+def test_a_name_whose_targets_are_all_elsewhere_is_served_by_nothing() -> None:
+    assert catalogue({"m": ()}).find("m") is None
+
+
+def test_other_spellings_are_not_kept_for_ever() -> None:
+    settings = Settings(models=SERVED, backends={}, callers=(), state="memory", name_rules=(NameRule(ends="-####"),))
+    served = Catalogue(settings)
+    for number in range(1000, 1000 + 2 * SPELLED_MOST):
+        assert served.plan(f"m-{number}", "chat", "openai_chat").model == "m"
+    assert len(served._spelled) + len(served._plans) <= SPELLED_MOST
+
+
+def test_a_key_that_is_lent_goes_to_its_provider_alone_and_is_never_kept_or_shown() -> None:
+    auth = Auth("header", header="x-api-key")
+    theirs = Provider(name="theirs", speaks="openai_chat", paths=PATHS, auth=auth)
+    ours = Provider(name="ours", speaks="openai_chat", paths=PATHS, auth=Auth("bearer"))
+    paid = Target(
+        backend("one", "http://127.0.0.1:1", "http://127.0.0.1:2", provider=theirs, key=KEY), "m", price=Price(1.0)
+    )
+    served = catalogue({"m": (paid, Target(backend("two", provider=ours, key=KEY), "m"))})
+    plan = served.plan("m", "chat", "openai_chat")
+    lent, other = lend(plan.places, "chat", "openai_chat", {"theirs": Secret("sk-lent-9876543210")})
+    for place in (lent, *lent.others):
+        for head in (place.head, place.stream_head):
+            assert b"\r\nx-api-key: sk-lent-9876543210\r\n" in head
+            assert KEY.encode() not in head
+    assert (lent.lent, lent.name, lent.origin, len(lent.others)) == (True, "one", plan.places[0].origin, 1)
+    assert lent.target.price == Price()
+    assert other is plan.places[1]
+    assert served.plan("m", "chat", "openai_chat") is plan
+    assert b"sk-lent" not in plan.places[0].head
+    assert "sk-lent" not in repr(lent) + repr(lent.target)
+
+
+def test_a_key_that_can_not_be_sent_is_not_lent() -> None:
+    bearer = Provider(name="p", speaks="openai_chat", paths=PATHS, auth=Auth("bearer"))
+    one = places({"m": (Target(backend("b", provider=bearer), "m"),)}, "m")
+    with pytest.raises(ValueError, match="one line"):
+        lend(one, "chat", "openai_chat", {"p": Secret("a\r\nb")})

@@ -6,6 +6,7 @@ import pytest
 from genai_prices import Usage as Counted
 from genai_prices import calc_price, data_snapshot
 from genai_prices.types import ModelPrice, TieredPrices
+from msgspec.structs import replace
 
 from gateway.clock import HandClock
 from gateway.features import Usage
@@ -153,3 +154,37 @@ def test_where_no_token_price_is_known_the_cost_is_not_known(price_id: str, mode
 
 def test_a_model_nobody_looked_up_has_no_price_yet() -> None:
     assert Prices().cost_usd(target("openai", "gpt-4o-mini"), Usage(10, 10)) is None
+
+
+def test_the_list_knows_windows_too_and_a_targets_own_wins() -> None:
+    prices, one = known("openai", "gpt-4o-mini", HandClock(wall=NOW))
+    assert prices.context_window(one) == 128_000
+    assert prices.context_window(replace(one, context_window=5)) == 5
+    assert prices.context_window(target("", "own-server")) == 0
+    assert Prices().context_window(one) == 0
+
+
+def test_a_window_is_known_where_a_price_is_not() -> None:
+    found = listing("groq", "canopylabs/orpheus-v1-english", NOW)
+    assert found is not None
+    assert (found.tiers, found.context_window > 0) == ((), True)
+
+
+def test_a_price_can_be_told_before_anything_is_used() -> None:
+    prices, one = known("google", "gemini-2.5-pro", HandClock(wall=NOW))
+    above, usual = prices.tiers(one)
+    assert (above.above, usual.above) == (200_000, -1)
+    assert above.usd_in > usual.usd_in == pytest.approx(theirs("google", "gemini-2.5-pro", Usage(1, 0), NOW))
+    (own,) = prices.tiers(target("google", "gemini-2.5-pro", Price(0.01, 2.0, 8.0)))
+    assert (own.usd_in, own.usd_out, own.usd_cached, own.usd_request) == (2e-6, 8e-6, 2e-6, 0.01)
+    assert prices.tiers(target("", "own-server")) == ()
+
+
+def test_only_what_is_not_configured_is_looked_up_and_once() -> None:
+    prices = Prices(HandClock(wall=NOW))
+    listed, own = target("openai", "gpt-4o-mini"), target("openai", "gpt-4o", Price(0.01))
+    settled = replace(target("openai", "o3", Price(0.01)), context_window=1000)
+    assert prices.unknown([listed, own, settled, target("", "own-server")]) == [listed, own]
+    prices.look_up([listed, own, settled])
+    assert prices.unknown([listed, own, settled]) == []
+    assert prices.context_window(own) > 0

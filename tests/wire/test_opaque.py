@@ -2,9 +2,11 @@ import pytest
 from msgspec import Raw
 
 from gateway.errors import BadRequest, UpstreamBroken
-from gateway.features import Usage, Whole
+from gateway.features import Request, Usage, Whole
 from gateway.wire.dialect import Dialect
 from gateway.wire.opaque import WIRE, OpaqueMeter
+
+ASKED = Request({}, "m")
 
 JSON = "application/json"
 
@@ -45,7 +47,7 @@ def test_a_stream_is_asked_for_by_either_word(more: str, stream: bool) -> None:
 def test_answers_pass_and_tell_their_usage_where_they_have_any(
     content_type: str, body: bytes, usage: Usage | None
 ) -> None:
-    assert WIRE.read_whole(content_type, body) == Whole(usage)
+    assert WIRE.read_whole(ASKED, content_type, body) == Whole(usage)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_answers_pass_and_tell_their_usage_where_they_have_any(
 )
 def test_what_is_no_answer_is_a_failure(content_type: str, body: bytes) -> None:
     with pytest.raises(UpstreamBroken):
-        WIRE.read_whole(content_type, body)
+        WIRE.read_whole(ASKED, content_type, body)
 
 
 def test_json_or_html_to_a_stream_is_a_failure() -> None:

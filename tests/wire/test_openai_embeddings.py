@@ -4,9 +4,11 @@ import pytest
 from msgspec import Raw
 
 from gateway.errors import BadRequest, UpstreamBroken
-from gateway.features import Usage, Whole
+from gateway.features import Request, Usage, Whole
 from gateway.wire.dialect import Dialect
 from gateway.wire.openai_embeddings import WIRE
+
+WHOM = Request({}, "m")
 
 JSON = "application/json"
 ASKED = b'{"model":"ours","input":[ "a", [1, 2] ],"encoding_format":"base64","dimensions":256}'
@@ -44,11 +46,11 @@ def test_vectors_pass_whatever_they_are(vector: object) -> None:
         "model": "m",
         "usage": {"prompt_tokens": 4, "total_tokens": 4},
     }
-    assert WIRE.read_whole(JSON, json.dumps(answer).encode()) == Whole(Usage(4))
+    assert WIRE.read_whole(WHOM, JSON, json.dumps(answer).encode()) == Whole(Usage(4))
 
 
 def test_an_answer_without_usage_is_one_all_the_same() -> None:
-    assert WIRE.read_whole(JSON, b'{"data":[]}') == Whole()
+    assert WIRE.read_whole(WHOM, JSON, b'{"data":[]}') == Whole()
 
 
 @pytest.mark.parametrize(
@@ -56,9 +58,9 @@ def test_an_answer_without_usage_is_one_all_the_same() -> None:
 )
 def test_an_answer_without_a_list_is_a_failure(body: bytes) -> None:
     with pytest.raises(UpstreamBroken):
-        WIRE.read_whole(JSON, body)
+        WIRE.read_whole(WHOM, JSON, body)
 
 
 def test_an_answer_in_another_form_is_a_failure() -> None:
     with pytest.raises(UpstreamBroken):
-        WIRE.read_whole("text/event-stream", b"data: {}\n\n")
+        WIRE.read_whole(WHOM, "text/event-stream", b"data: {}\n\n")

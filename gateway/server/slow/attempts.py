@@ -53,7 +53,7 @@ async def first_answer(exchange: Exchange, loan: Loan, model: str, ask: Callable
     for place in way.places[:MOST_ATTEMPTS]:
         trial = Trial(exchange, place, runtime.attempter.health, runtime.clock.monotonic)
         with trial as attempt:
-            return await _by_some_path(place, attempt, loan, way.head, way.total, ask)
+            return await _by_some_path(place, attempt, loan, way.head + way.passed, way.total, ask)
         failure = trial.failure
         if failure is None or loan.started or not failure.try_elsewhere:
             break

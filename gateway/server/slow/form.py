@@ -8,6 +8,7 @@ from aiohttp import web
 
 from gateway.errors import CallerLeft, DeadlineExceeded, UpstreamBroken, UpstreamSlow
 from gateway.exchange import Exchange
+from gateway.features import Request
 from gateway.server.loan import Loan
 from gateway.server.slow.attempts import Ask, first_answer
 from gateway.server.slow.multipart import Form, read_form
@@ -71,7 +72,7 @@ async def _whole(loan: Loan, exchange: Exchange, ask: Ask, upstream: aiohttp.Cli
         body += piece
         if len(body) > loan.runtime.settings.caps.answer_bytes:
             raise UpstreamBroken("The upstream's answer is above the limit.")
-    whole = ask.place.wire.read_whole("application/json", bytes(body))
+    whole = ask.place.wire.read_whole(Request({}, ""), "application/json", bytes(body))
     exchange.usage = whole.usage
     exchange.bytes_out = len(body)
     exchange.complete = True

@@ -1,0 +1,1 @@
+"""Triton's generate extension: a text in, a text out. Only backends speak it."""
