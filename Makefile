@@ -5,10 +5,10 @@ export PYTHON
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-real run test check coverage test-real bench image lock clean
+.PHONY: help setup setup-dev setup-real setup-clients run test check coverage conformance test-real bench image lock clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 setup: ## install what the gateway runs on into .venv, by hash; at once when it is there
 	@deploy/install .venv runtime build --project
@@ -39,6 +39,12 @@ coverage: setup-dev ## branches that no test takes: none in the pure rooms, at m
 	.venv/bin/python -m pytest -m "not real" --cov --cov-report= $(ARGS)
 	.venv/bin/python -m coverage report --include='gateway/wire/*,gateway/routing/*,gateway/errors.py' --fail-under=100
 	.venv/bin/python -m coverage report --skip-covered --fail-under=95
+
+setup-clients: setup-dev ## the official clients that make conformance asks with
+	@deploy/install .venv-clients clients
+
+conformance: setup-clients ## recorded traffic of every provider through every language, heard by official clients
+	@.venv/bin/python -m tests.conformance.recorded.run $(ARGS)
 
 test-real: setup-real ## real models, and clients and stand-ins that others wrote
 	.venv/bin/python -m pytest -m real tests/real $(ARGS)
