@@ -33,6 +33,9 @@ class Answer(msgspec.Struct, frozen=True):
 
 JSON_ANSWER = Answer(marker='"total_tokens":', count=1, ending="}")
 STREAM_ANSWER = Answer(marker="data: ", count=EVENTS + 1, ending="data: [DONE]\n\n")
+# The same two answers in Anthropic's language: of the events two say role, end and usage, the others text.
+MESSAGE_ANSWER = Answer(marker='"output_tokens":', count=1, ending="}")
+MESSAGE_STREAM_ANSWER = Answer(marker='"text_delta"', count=EVENTS - 2, ending='data: {"type":"message_stop"}\n\n')
 
 
 def chat_request(model: str, size_bytes: int, *, turns: int = 1, stream: bool = False) -> bytes:
@@ -53,6 +56,22 @@ def chat_request(model: str, size_bytes: int, *, turns: int = 1, stream: bool = 
     for place, question in enumerate(questions):
         question["content"] = _text(each + (rest if place == turns - 1 else 0))
     return msgspec.json.encode(chat)
+
+
+def message_request(model: str, size_bytes: int, *, turns: int = 1, stream: bool = False) -> bytes:
+    """The same chat in Anthropic's language."""
+    chat = msgspec.json.decode(chat_request(model, size_bytes, turns=turns))
+    system, *messages = chat["messages"]
+    request = {
+        "model": model,
+        "max_tokens": chat["max_tokens"],
+        "temperature": chat["temperature"],
+        "system": [{"type": "text", "text": system["content"]}],
+        "messages": [
+            {"role": message["role"], "content": [{"type": "text", "text": message["content"]}]} for message in messages
+        ],
+    }
+    return msgspec.json.encode(request | {"stream": True} if stream else request)
 
 
 def chat_answer(size_bytes: int = ANSWER_BYTES) -> bytes:

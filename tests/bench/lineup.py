@@ -18,6 +18,7 @@ from tests.bench.bodies import Answer, chat_answer, chat_request
 from tests.bench.processes import Company, Running, free_ports
 
 CHAT_PATH = "/v1/chat/completions"
+MESSAGES_PATH = "/v1/messages"
 GATEWAY_COMMAND = (
     "{python} -m gateway serve --config {config} --host 127.0.0.1 --port {port}"
     " --control-port {control_port} --workers 1"
@@ -47,7 +48,10 @@ class Cores(msgspec.Struct, frozen=True):
 
 
 class Contender(msgspec.Struct, frozen=True):
-    """A way to a model server: its port for each kind of upstream; `direct` is none of our processes."""
+    """A way to a model server: its port for each kind of upstream; `direct` is none of our processes.
+
+    `passthrough` is the gateway again, asked in the language of the model server.
+    """
 
     name: str
     ports: dict[Upstream, int]
@@ -101,7 +105,8 @@ def start(company: Company, cores: Cores, wanted: set[str], gateway_command: str
     if "nginx" in wanted:
         contenders["nginx"] = _start_nginx(company, cores, upstreams)
     if "gateway" in wanted:
-        contenders["gateway"] = _start_gateway(company, cores, upstreams, gateway_command, key)
+        gateway = contenders["gateway"] = _start_gateway(company, cores, upstreams, gateway_command, key)
+        contenders["passthrough"] = msgspec.structs.replace(gateway, name="passthrough")
     chat = chat_request(Upstream.CHAT.model, 400)
     for contender in contenders.values():
         if contender.running:

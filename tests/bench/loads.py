@@ -14,7 +14,7 @@ import msgspec
 from tests.bench import accounting, holding, openloop
 from tests.bench.bodies import Answer
 from tests.bench.figures import bucket_quantile, buckets_since, histogram_buckets
-from tests.bench.lineup import CHAT_PATH, Contender, Cores, Upstream, read_page
+from tests.bench.lineup import Contender, Cores, Upstream, read_page
 
 _SCRIPT = Path(__file__).with_name("post.lua")
 _OWN_TIME = "gateway_overhead_seconds"
@@ -39,6 +39,7 @@ class Job(msgspec.Struct, frozen=True):
 
     contender: Contender
     upstream: Upstream
+    path: str
     body_file: Path
     answer: Answer
     answer_bytes: int
@@ -122,7 +123,7 @@ class Scheduled(msgspec.Struct, frozen=True):
     def measure(self, job: Job) -> Outcome:
         order = openloop.Order(
             port=job.port,
-            path=CHAT_PATH,
+            path=job.path,
             key=job.key,
             body_file=str(job.body_file),
             answer=job.answer,
@@ -221,7 +222,7 @@ class Idle(msgspec.Struct, frozen=True):
 
     def _hold(self, job: Job, streams: int) -> tuple[holding.Report, holding.Report, accounting.Memory]:
         order = holding.Order(
-            port=job.port, path=CHAT_PATH, key=job.key, body_file=str(job.body_file), streams=streams, ceiling_s=20.0
+            port=job.port, path=job.path, key=job.key, body_file=str(job.body_file), streams=streams, ceiling_s=20.0
         )
         assert job.root is not None
         command = job.on_load_core(sys.executable, "-m", "tests.bench.holding", msgspec.json.encode(order).decode())
@@ -272,7 +273,7 @@ def run_wrk(job: Job, connections: int, seconds: int) -> WrkReport:
     """One run of wrk against the job's contender."""
     command = job.on_load_core(
         *("wrk", "--threads", "1", "--connections", str(connections), "--duration", f"{seconds}s", "--timeout", "10s"),
-        *("--script", str(_SCRIPT), f"http://127.0.0.1:{job.port}{CHAT_PATH}", "--", str(job.body_file), job.key),
+        *("--script", str(_SCRIPT), f"http://127.0.0.1:{job.port}{job.path}", "--", str(job.body_file), job.key),
     )
     return msgspec.json.decode(_output(command, seconds + 30).splitlines()[-1], type=WrkReport)
 

@@ -90,7 +90,7 @@ def works() -> dict[str, Callable[[], object]]:
         "read_request_400b": lambda: wire.read_request(body),
         "read_request_64k": lambda: wire.read_request(large),
         "write_request_400b": lambda: wire.write_request(request, model, Dialect(), ask_usage=True),
-        "read_whole": lambda: wire.read_whole("application/json", ANSWER),
+        "read_whole": lambda: wire.read_whole(request, "application/json", ANSWER),
         "head_new": lambda: reader.read(head),
         "head_again": lambda: same.read(head, reader),
         "parser_new": lambda: httptools.HttpRequestParser(None),

@@ -35,6 +35,8 @@ _NORMAL = Pace(rounds=8, seconds=2, own_requests=100_000, idle_streams=5000)
 _QUICK = Pace(rounds=2, seconds=1, own_requests=20_000, idle_streams=1000)
 _CEILING_S, _QUICK_CEILING_S = 480, 90
 _DESCRIPTORS = 11_000
+# Contenders that a work may need to be compared with, whoever is wanted.
+_ALWAYS = ("direct", "passthrough")
 
 
 class Bench:
@@ -51,16 +53,14 @@ class Bench:
     def measure(self, line: Lineup, wanted: Sequence[str], told: Callable[[Sample], None]) -> None:
         """All works, all rounds; each round has every contender, in turns from the front and from the back."""
         for work in self.works:
-            names = [name for name in work.contenders if name in wanted or name == "direct"]
-            body_file = self._folder / f"{work.name}.body"
-            body_file.write_bytes(work.body)
+            names = [name for name in work.contenders if name in wanted or name in _ALWAYS]
             for turn in range(1 if work.once else self.pace.rounds):
                 if not self._time_for(work, len(names)):
                     print(f"{work.name}: no time for round {turn + 1} and later ones", flush=True)
                     break
                 for name in names if turn % 2 == 0 else reversed(names):
                     calibration_ms = machine.calibration_ms(self._cores.proxy)
-                    outcome = self._one(work, line.contenders[name], body_file, line.key)
+                    outcome = self._one(work, line.contenders[name], line.key)
                     figures = outcome.figures | {"calibration_ms": calibration_ms}
                     sample = Sample(work.name, name, turn, outcome.requests, outcome.bad, outcome.flaws, figures)
                     self.samples.append(sample)
@@ -70,20 +70,24 @@ class Bench:
         """About how long the works take."""
         return sum(
             work.load.seconds(self.pace)
-            * len([name for name in work.contenders if name in wanted or name == "direct"])
+            * len([name for name in work.contenders if name in wanted or name in _ALWAYS])
             * (1 if work.once else self.pace.rounds)
             for work in self.works
         )
 
-    def _one(self, work: Work, contender: Contender, body_file: Path, key: str) -> Outcome:
+    def _one(self, work: Work, contender: Contender, key: str) -> Outcome:
         if contender.running:
             contender.running.cap_log()
+        plain = work.plain if contender.name == "passthrough" else None
+        body_file = self._folder / f"{work.name}.{'plain' if plain else 'body'}"
+        body_file.write_bytes(plain.body if plain else work.body)
         job = Job(
             contender=contender,
             upstream=work.upstream,
+            path=CHAT_PATH if plain else work.path,
             body_file=body_file,
-            answer=work.answer or JSON_ANSWER,
-            answer_bytes=work.answer_bytes,
+            answer=plain.answer if plain else work.answer or JSON_ANSWER,
+            answer_bytes=plain.answer_bytes if plain else work.answer_bytes,
             key=key,
             cores=self._cores,
             pace=self.pace,
@@ -102,7 +106,7 @@ class Bench:
 
     @staticmethod
     def _probe(work: Work, job: Job) -> str | None:
-        return lineup.ask(job.port, CHAT_PATH, job.key, work.body, work.answer) if work.answer else None
+        return lineup.ask(job.port, job.path, job.key, job.body_file.read_bytes(), job.answer) if work.answer else None
 
     def _time_for(self, work: Work, contenders: int) -> bool:
         if self._deadline_s is None:

@@ -151,6 +151,11 @@ def _compared(work: Work, name: str, samples: Sequence[Sample]) -> dict[str, Spr
         return _by_turn([sample for sample in samples if sample.contender == contender], figure)
 
     compared = {"ratio_to_nginx": spread(paired_ratios(values(name, "cpu_us"), values(REFERENCE, "cpu_us")))}
+    if name != "passthrough" and "passthrough" in work.contenders:
+        more = paired_differences(values(name, "cpu_us"), values("passthrough", "cpu_us"))
+        compared["over_passthrough_us"] = spread(more)
+        if work.events:
+            compared["over_passthrough_event_us"] = spread([one / work.events for one in more])
     # Latency under a load that waits for answers says how much load there was, so only scheduled works compare it.
     if "direct" in work.contenders and name != "direct":
         for figure in _LATENCIES:

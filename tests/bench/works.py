@@ -4,8 +4,19 @@ from typing import Literal
 
 import msgspec
 
-from tests.bench.bodies import JSON_ANSWER, STREAM_ANSWER, Answer, chat_answer, chat_request, stream_events
-from tests.bench.lineup import Upstream
+from tests.bench.bodies import (
+    EVENTS,
+    JSON_ANSWER,
+    MESSAGE_ANSWER,
+    MESSAGE_STREAM_ANSWER,
+    STREAM_ANSWER,
+    Answer,
+    chat_answer,
+    chat_request,
+    message_request,
+    stream_events,
+)
+from tests.bench.lineup import CHAT_PATH, MESSAGES_PATH, Upstream
 from tests.bench.loads import Idle, Load, OwnTime, Saturating, Scheduled
 
 _JSON_BYTES = len(chat_answer())
@@ -27,7 +38,11 @@ class Goal(msgspec.Struct, frozen=True):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """One kind of traffic: who answers, what is asked, how load is put on, who takes part."""
+    """One kind of traffic: who answers, what is asked, how load is put on, who takes part.
+
+    `plain` is what the contender `passthrough` asks instead: the same gateway, in the language of the model server.
+    `events` are those of one answer.
+    """
 
     name: str
     upstream: Upstream
@@ -38,10 +53,22 @@ class Work(msgspec.Struct, frozen=True):
     goals: tuple[Goal, ...]
     contenders: tuple[str, ...] = ("nginx", "gateway")
     once: bool = False
+    path: str = CHAT_PATH
+    plain: "Plain | None" = None
+    events: int = 0
+
+
+class Plain(msgspec.Struct, frozen=True):
+    """The same question without a change of language, and what its answer must be."""
+
+    body: bytes
+    answer: Answer
+    answer_bytes: int
 
 
 _CHAT = chat_request(Upstream.CHAT.model, 400)
 _LONG_CHAT = chat_request(Upstream.CHAT.model, 64 * 1024, turns=16)
+_STREAM = chat_request(Upstream.BURST.model, 460, stream=True)
 
 WORKS = (
     Work(
@@ -65,7 +92,7 @@ WORKS = (
     Work(
         name="sse_64",
         upstream=Upstream.BURST,
-        body=chat_request(Upstream.BURST.model, 460, stream=True),
+        body=_STREAM,
         answer=STREAM_ANSWER,
         answer_bytes=_STREAM_BYTES,
         load=Saturating(connections=16),
@@ -79,6 +106,31 @@ WORKS = (
         answer_bytes=_JSON_BYTES,
         load=Saturating(connections=16),
         goals=(Goal("ratio_to_nginx", must=4.0, aim=3.0),),
+    ),
+    Work(
+        name="cross_sse_64",
+        upstream=Upstream.BURST,
+        body=message_request(Upstream.BURST.model, 460, stream=True),
+        answer=MESSAGE_STREAM_ANSWER,
+        answer_bytes=_STREAM_BYTES // 4,  # names of the language are shorter, so only a cut answer is below this
+        load=Saturating(connections=16),
+        goals=(Goal("over_passthrough_event_us", must=8),),
+        contenders=("passthrough", "gateway"),
+        path=MESSAGES_PATH,
+        plain=Plain(_STREAM, STREAM_ANSWER, _STREAM_BYTES),
+        events=EVENTS,
+    ),
+    Work(
+        name="cross_json_64k",
+        upstream=Upstream.CHAT,
+        body=message_request(Upstream.CHAT.model, 64 * 1024, turns=16),
+        answer=MESSAGE_ANSWER,
+        answer_bytes=_JSON_BYTES // 2,
+        load=Saturating(connections=16),
+        goals=(Goal("cpu_us", must=2000),),
+        contenders=("passthrough", "gateway"),
+        path=MESSAGES_PATH,
+        plain=Plain(_LONG_CHAT, JSON_ANSWER, _JSON_BYTES),
     ),
     Work(
         name="lat_500",
