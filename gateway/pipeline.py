@@ -31,7 +31,7 @@ from gateway.settings.shape import Caller, Settings
 from gateway.stages.attempt import Attempter
 from gateway.stages.authenticate import Keys, brought
 from gateway.stages.borrow import Borrowed, borrow, brings, narrow
-from gateway.stages.fit import fit
+from gateway.stages.fit import fit, shun
 from gateway.stages.settle import Settler
 from gateway.stages.trial import Way
 from gateway.upstream.catalogue import Catalogue, Place, lend
@@ -93,6 +93,8 @@ async def serve(call: Call, runtime: Runtime, reply: Answering) -> None:
         way = find_way(exchange, runtime, request.model)
         if brought_along is not None:
             way = steer(way, brought_along, exchange, runtime)
+        if way.fetching:
+            way = replace(way, places=shun(way.places, call.endpoint.wire, request))
         if way.choosy:
             way = replace(way, places=fit(way.places, needs(call.endpoint.wire, request)))
         await runtime.attempter.attempt(exchange, request, way, reply)
@@ -131,7 +133,7 @@ def find_way(exchange: Exchange, runtime: Runtime, model: str) -> Way:
     if asked_ms is not None:
         total_s = min(total_s, patience(asked_ms))
         head += b"x-gateway-timeout-ms: %b\r\n" % asked_ms
-    return Way(places, head, exchange.started + total_s, passed, flags, plan.choosy)
+    return Way(places, head, exchange.started + total_s, passed, flags, plan.choosy, fetching=plan.fetching)
 
 
 def steer(way: Way, borrowed: Borrowed, exchange: Exchange, runtime: Runtime) -> Way:
@@ -147,7 +149,14 @@ def steer(way: Way, borrowed: Borrowed, exchange: Exchange, runtime: Runtime) ->
     if borrowed.timeout_s is not None:
         total = min(total, exchange.started + borrowed.timeout_s)
     places = narrow((*way.places, *others), borrowed, runtime.settler.prices.usd_per_mtok)
-    return replace(way, places=places, total=total, dropped=borrowed.dropped, choosy=way.choosy or bool(others))
+    return replace(
+        way,
+        places=places,
+        total=total,
+        dropped=borrowed.dropped,
+        choosy=way.choosy or bool(others),
+        fetching=any(place.fetches for place in places),
+    )
 
 
 def refuse(exchange: Exchange, error: GatewayError, wire: Wire, reply: Answering) -> None:

@@ -63,4 +63,5 @@ def provider(name: str, row: ProviderRow) -> Provider:
         price_id=row.price_id,
         docs=row.docs,
         crossing=dict(row.crossing),
+        fetches_urls=row.fetches_urls,
     )

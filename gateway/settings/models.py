@@ -302,6 +302,7 @@ class ProviderRow(Row):
     dialect: DialectRow = DialectRow()
     stream_usage: Literal["options", "always", "never"] = "options"
     crossing: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
+    fetches_urls: Literal["", "provider", "self_hosted"] = ""
     regions: Many[Text] = ()
     country: Country | None = None
     unavailable_from: Many[Country] = ()

@@ -80,6 +80,7 @@ class Provider(Struct, frozen=True):
     """One row of config/providers.yaml.
 
     `crossing` are header lines for requests that came in another language: what a caller of its own would have sent.
+    `fetches_urls` says from whose network addresses in requests are fetched: provider, self_hosted, or "" by the tier.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Provider(Struct, frozen=True):
     price_id: str = ""
     docs: str = ""
     crossing: dict[str, str] = {}
+    fetches_urls: str = ""
 
 
 class Secret:

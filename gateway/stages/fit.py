@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from gateway.errors import BadRequest
+from gateway.features import Request
 from gateway.settings.shape import Target
 from gateway.upstream.catalogue import Place
+from gateway.wire.addresses import check_addresses
 from gateway.wire.needs import Needs
 
 
@@ -23,6 +25,21 @@ def fit(places: Sequence[Place], needs: Needs) -> tuple[Place, ...]:
     raise BadRequest(
         f"No backend of this model has what this request needs: {', '.join(missing)}.", code="unsupported_feature"
     )
+
+
+def shun(places: Sequence[Place], language: str, request: Request) -> tuple[Place, ...]:
+    """The places that may be shown this conversation: none that would fetch its addresses from within our network.
+
+    BadRequest where it holds some and no place is left.
+    """
+    try:
+        check_addresses(language, request)
+    except BadRequest:
+        left = tuple(place for place in places if not place.fetches)
+        if not left:
+            raise
+        return left
+    return tuple(places)
 
 
 def lacking(target: Target, needs: Needs) -> list[str]:

@@ -18,8 +18,8 @@ class Way(Struct, frozen=True):
     """Where a request may go, and when it must be over (monotonic seconds).
 
     `head` are the header lines it takes along everywhere, `passed` those its language passes on where it is spoken;
-    `flags` name what those say, which elsewhere is lost. `choosy` is the plan's (upstream/catalogue.py), `dropped`
-    names what of the request has no effect here.
+    `flags` name what those say, which elsewhere is lost. `choosy` and `fetching` are the plan's
+    (upstream/catalogue.py), `dropped` names what of the request has no effect here.
     """
 
     places: tuple[Place, ...]
@@ -29,6 +29,7 @@ class Way(Struct, frozen=True):
     flags: tuple[str, ...] = ()
     choosy: bool = False
     dropped: tuple[str, ...] = ()
+    fetching: bool = False
 
 
 class Trial:

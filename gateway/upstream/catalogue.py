@@ -29,7 +29,8 @@ class Place(Struct, frozen=True):
 
     `head` ends before the headers that differ by request; it holds the credentials, so it is never shown;
     `stream_head` is the one for streams. `native`: it speaks the caller's language. `instead` names the
-    model it serves where that isn't the one asked for. `others` are further paths to the
+    model it serves where that isn't the one asked for. `fetches`: it would fetch addresses in a request from within our
+    network. `others` are further paths to the
     same server. `lent`: the credentials are the caller's own.
     """
 
@@ -43,6 +44,7 @@ class Place(Struct, frozen=True):
     ask_usage: bool
     native: bool = True
     instead: str = ""
+    fetches: bool = False
     others: tuple["Place", ...] = ()
     lent: bool = False
 
@@ -57,13 +59,15 @@ class Place(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """Where a request may go, the first first, and the seconds all of it may take.
 
-    `choosy`: some place says what it can't do, so what a request needs must be looked at. `model` is the configured
-    name that was meant, on which permissions are checked; where nothing has what was asked for, just that.
+    `choosy`: some place says what it can't do, so what a request needs must be looked at; `fetching`: some place
+    fetches addresses. `model` is the configured name that was meant, on which permissions are checked; where nothing
+    has what was asked for, just that.
     """
 
     places: tuple[Place, ...]
     total_s: float
     choosy: bool = False
+    fetching: bool = False
     model: str = ""
 
 
@@ -102,6 +106,7 @@ class Catalogue:
                 places,
                 max((place.target.timeouts.total_s for place in places), default=0.0),
                 any(place.target.capabilities or place.target.context_window for place in places),
+                any(place.fetches for place in places),
                 named.name,
             )
             if model in self._names.exact:
@@ -196,4 +201,5 @@ def _by(base: str, target: Target, speaks: Speech) -> Place:
         model_json=text_of(target.model),
         ask_usage=provider.stream_usage == "options",
         native=speaks.native,
+        fetches=(provider.fetches_urls or backend.tier) == "self_hosted",
     )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.features import Usage
 from gateway.settings.shape import Backend, Provider, Secret
@@ -204,3 +205,17 @@ async def test_a_count_crosses_where_the_place_counts_and_is_refused_elsewhere()
         answer = await heard(inside, "/v1/messages/count_tokens", MESSAGE | {"model": "only"})
         assert answer.status == 400
         assert chat.requests == []
+
+
+async def test_an_address_never_goes_to_a_server_of_our_own() -> None:
+    picture = {"type": "image_url", "image_url": {"url": "http://169.254.169.254/latest"}}
+    asked = {"model": "m", "messages": [{"role": "user", "content": [picture]}]}
+    async with Upstream() as own, Upstream(sized(chat_answer(), more=JSON)) as provider:
+        near = replace(other("near", own), tier="self_hosted")
+        async with Inside(settings_for({"m": [near, other("far", provider)], "near": [near]})) as inside:
+            assert (await heard(inside, "/v1/chat/completions", asked)).status == 200
+            answer = await heard(inside, "/v1/chat/completions", asked | {"model": "near"})
+        assert own.requests == []
+        assert len(provider.requests) == 1
+    assert answer.status == 400
+    assert answer.json["error"]["code"] == "unsupported_feature"  # type: ignore[index]  # a JSON object

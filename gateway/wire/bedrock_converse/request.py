@@ -11,6 +11,7 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder, Encoder
 
 from gateway.features import Request
+from gateway.wire.addresses import media_in
 from gateway.wire.bedrock_converse.additional import (
     BETA,
     FIELD,
@@ -25,7 +26,7 @@ from gateway.wire.bedrock_converse.media import NAME
 from gateway.wire.bedrock_converse.reading import SIGNER
 from gateway.wire.bedrock_converse.tools import read_tools, write_tools
 from gateway.wire.bedrock_converse.writing import Piece, Writing
-from gateway.wire.ir import Ask, Block, Foreign, Format, Role, Text, ToolCall, ToolResult, Turn
+from gateway.wire.ir import Ask, Block, Foreign, Format, Media, Role, Text, ToolCall, ToolResult, Turn
 from gateway.wire.losses import Losses
 
 MOST_TOKENS: Final = 2**31 - 1
@@ -35,6 +36,10 @@ _SYSTEM: Final = "system."
 _STOP_PATH: Final = Raw(b'["/stop_sequence"]')
 _PATHS: Final = "additionalModelResponseFieldPaths"
 _INFERENCE: Final = "inferenceConfig"
+_S3: Final = "s3://"
+_BUCKET: Final = b"s3Location"
+_BACKSLASH: Final = ord("\\")
+_ESCAPED: Final = b"\\u00"
 _TOOLS: Final = "toolConfig"
 # Converse knows no JSON without a schema; in words a model understands it.
 _JSON_ONLY: Final = "Reply with exactly one JSON object. Write nothing before or after it, and no code fence."
@@ -75,7 +80,16 @@ _output: Final = Decoder(_Output).decode
 
 
 def check(request: Request) -> None:
-    """What the gateway itself acts on: how much may be answered."""
+    """What the gateway itself acts on: how much may be answered, and whose files are read.
+
+    Amazon fetches an S3 object as our account, which is one for all tenants.
+    """
+    text = bytes(request.fields.get("messages", b""))
+    if _BUCKET in text or (_BACKSLASH in text and _ESCAPED in text):
+        ask = request.inner = read_request(request)
+        for at, turn in enumerate(ask.messages):
+            if any(isinstance(media, Media) and media.url.startswith(_S3) for media in media_in(turn.content)):
+                raise wrong(f"messages[{at}]", "names an object in a bucket", "unsupported_feature")
     inference = said(request.fields, _INFERENCE)
     if inference is not None:
         most = said(understood(fields_of, inference, _INFERENCE), "maxTokens")

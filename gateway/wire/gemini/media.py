@@ -49,6 +49,7 @@ _SUFFIXES: Final[Mapping[str, str]] = {
 _SUFFIX: Final = re.compile(r"\.([A-Za-z0-9]{2,5})(?:[?#]|\Z)")
 _FILM: Final = re.compile(r"https?://(?:[\w-]{1,32}\.)?(?:youtube\.com|youtu\.be)/", re.IGNORECASE)
 # What lies at Google under our account's key: whoever knows the name could have it read to him.
+_BUCKET: Final = "gs://"
 _STORED: Final = re.compile(r"(?:https?://)?generativelanguage\.|/?(?:[\w.-]{1,16}/)?files/", re.IGNORECASE)
 
 
@@ -63,8 +64,8 @@ def kind_of(media_type: str) -> MediaKind:
 
 
 def is_stored(uri: str) -> bool:
-    """Whether an address is that of an upload (ai.google.dev, Files API)."""
-    return _STORED.match(uri) is not None
+    """Whether an address is that of an upload (ai.google.dev, Files API), or lies in a bucket our account can read."""
+    return _STORED.match(uri) is not None or uri.lower().startswith(_BUCKET)
 
 
 def guess(uri: str) -> str:

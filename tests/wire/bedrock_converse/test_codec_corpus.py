@@ -14,7 +14,7 @@ import pytest
 from msgspec import Struct
 from msgspec.json import Decoder, encode
 
-from gateway.errors import UpstreamRefused
+from gateway.errors import BadRequest, UpstreamRefused
 from gateway.features import Request, Usage
 from gateway.wire import raw
 from gateway.wire.bedrock_converse.codec import CODEC
@@ -143,7 +143,11 @@ def some(seen: int) -> None:
 def test_every_request_is_written_as_it_was_read(recorded: list[Exchange]) -> None:
     seen = 0
     for one in recorded:
-        CODEC.check(one.asked)
+        if "s3Location" in (one.request.body or ""):
+            with pytest.raises(BadRequest, match="bucket"):
+                CODEC.check(one.asked)
+        else:
+            CODEC.check(one.asked)
         losses = Losses()
         written = encode(CODEC.write_request(CODEC.read_request(one.asked), one.model, losses))
         assert normal(json.loads(written)) == normal(json.loads(one.request.body)), one.source

@@ -171,7 +171,9 @@ def test_only_what_is_stored_is_refused(recorded: list[Exchange]) -> None:
         try:
             CODEC.check(request)
         except UnsupportedFeature:
-            assert "cachedContent" in body or "fileSearch" in body or "/files/" in body, exchange.source
+            assert "cachedContent" in body or "fileSearch" in body or "/files/" in body or "gs://" in body, (
+                exchange.source
+            )
         else:
             assert "cachedContent" not in body, exchange.source
 

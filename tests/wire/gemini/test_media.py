@@ -45,7 +45,7 @@ def test_an_address_may_tell_a_media_type(uri: str, media_type: str) -> None:
         ("files/abc", True),
         ("/v1beta/files/abc", True),
         ("https://x.example/files/a.png", False),
-        ("gs://bucket/files/a.png", False),
+        ("gs://bucket/files/a.png", True),
     ],
 )
 def test_uploads_are_known_by_their_address(uri: str, *, stored: bool) -> None:

@@ -130,13 +130,13 @@ def test_pictures_and_what_only_google_knows_come_whole() -> None:
     draft = {"thought": True, "inlineData": {"mimeType": "image/png", "data": "AA=="}}
     events = read(
         chunk({"inlineData": {"mimeType": "image/png", "data": "-_8"}, "thoughtSignature": "c2ln"}),
-        chunk({"fileData": {"mimeType": "video/mp4", "fileUri": "gs://b/a"}}, {"fileData": {}}),
+        chunk({"fileData": {"mimeType": "video/mp4", "fileUri": "https://b.example/a"}}, {"fileData": {}}),
         chunk(code, draft, {"thoughtSignature": "bWFyaw=="}, {}, finish="STOP"),
     )
     assert [event.block for event in events if isinstance(event, BlockOpened)] == [
         Media("image", "image/png", "+/8="),
         Thinking("", "c2ln", origin="gemini"),
-        Media("video", "video/mp4", url="gs://b/a"),
+        Media("video", "video/mp4", url="https://b.example/a"),
         Media("document"),
         Foreign("gemini", "executableCode", Raw(json.dumps(code).encode())),
         Foreign("gemini", "thought", Raw(json.dumps(draft).encode())),
