@@ -5,6 +5,7 @@ only where that is asked for. Other hosts of this language (DeepSeek, Moonshot, 
 """
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -12,6 +13,8 @@ from msgspec.json import Decoder, Encoder
 
 from gateway.errors import BadRequest
 from gateway.wire.anthropic_messages.kept import NULL, Kept
+from gateway.wire.anthropic_messages.shapes import NAME
+from gateway.wire.anthropic_messages.thought import is_bare_loop
 from gateway.wire.ir import Ask, Effort
 from gateway.wire.losses import Losses
 
@@ -24,6 +27,10 @@ MOST_TOKENS: Final = 8192
 _WORDS: Final = ("low", "medium", "high", "xhigh", "max")
 _ADAPTIVE: Final = (4, 6)
 _WORDS_ONLY: Final = (4, 7)
+# From here on "temperature and top_p cannot both be specified" (Bedrock, Claude's Messages API: Opus 4.1 and later).
+_ONE_OF_TWO: Final = (4, 1)
+# What models refuse that choose for themselves: all but these models' defaults is an error 400 (Migrating to 4.7).
+_CHOSEN: Final = frozenset(("temperature", "top_p", "top_k"))
 _NEWEST: Final = (99, 0)
 _version: Final = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:[.-](\d{1,2}))?(?!\d)").search
 
@@ -102,6 +109,8 @@ def write(ask: Ask, model: str, losses: Losses) -> Said:
         _in_words(said, effort, budget, version, losses)
         if ask.max_tokens is None:
             said.most += BUDGETS[said.effort or "high"]  # thoughts count; "high" is what saying nothing means
+    elif is_bare_loop(ask.messages, NAME):
+        losses.dropped("thinking")
     else:
         # Gemini says -1 for "as you like".
         level = "medium" if effort.tokens is not None and not effort.level else effort.level
@@ -154,6 +163,15 @@ def _in_tokens(said: Said, ask: Ask, budget: int, losses: Losses, *, exact: bool
 def _nearest(budget: int) -> str:
     """The least word whose budget is as large."""
     return next((word for word in _WORDS if BUDGETS[word] >= budget), "max")
+
+
+def refused(sampling: Collection[str], model: str) -> frozenset[str]:
+    """Which numbers of sampling this model refuses, by what stands beside them."""
+    version = _version_of(model)
+    if version >= _WORDS_ONLY:
+        return _CHOSEN
+    both = version >= _ONE_OF_TWO and "temperature" in sampling
+    return frozenset(("top_p",)) if both else frozenset()
 
 
 def _version_of(model: str) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from gateway.wire.anthropic_messages import effort
 from gateway.wire.anthropic_messages.content_out import ContentOut, Placed, Said, marked
 from gateway.wire.anthropic_messages.kept import sort
 from gateway.wire.anthropic_messages.shapes import NAME
+from gateway.wire.anthropic_messages.thought import has_lost
 from gateway.wire.ir import Ask, Foreign, Format, Text, Tool, ToolChoice
 from gateway.wire.losses import Losses
 
@@ -44,6 +45,9 @@ def write(ask: Ask, model: str, losses: Losses) -> dict[str, Raw]:
     if own:
         thought = effort.again(ask.thinking, alone="effort" in placed.get("output_config", {}))
         thought.most = ask.max_tokens or thought.most
+        if ask.thinking is not None and ask.thinking.tokens is not None and has_lost(ask.messages, NAME):
+            losses.dropped("thinking")
+            thought.thinking = None
     else:
         thought = effort.write(ask, model, losses)
         _note_unsayable(ask, losses)
@@ -52,7 +56,9 @@ def write(ask: Ask, model: str, losses: Losses) -> dict[str, Raw]:
     if ask.stream:
         said["stream"] = True
     _say_tools(said, ask, placed, losses)
-    _say_limits(said, ask, losses, thinks=thought.thinking is not None and thought.thinking["type"] != "disabled")
+    _say_limits(
+        said, ask, model, losses, thinks=thought.thinking is not None and thought.thinking["type"] != "disabled"
+    )
     if thought.thinking is not None:
         said["thinking"] = thought.thinking
     output: Said = {"effort": thought.effort} if thought.effort else {}
@@ -156,11 +162,12 @@ def _choice(choice: ToolChoice) -> Said:
     return said
 
 
-def _say_limits(said: Said, ask: Ask, losses: Losses, *, thinks: bool) -> None:
+def _say_limits(said: Said, ask: Ask, model: str, losses: Losses, *, thinks: bool) -> None:
     own = ask.origin == NAME
+    refused = effort.refused(ask.sampling, model)
     for name, value in ask.sampling.items():
         # "Thinking isn't compatible with temperature or top_k modifications" (Extended thinking, compatibility).
-        if name in _SAMPLING and (own or not thinks):
+        if name in _SAMPLING and (own or not (thinks or name in refused)):
             said[name] = value
         else:
             losses.dropped(name)

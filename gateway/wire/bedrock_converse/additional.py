@@ -156,7 +156,7 @@ def write_additional(ask: Ask, model: str, losses: Losses) -> dict[str, object]:
     fields = _write_thinking(ask, ask.thinking, of, model, losses) if ask.thinking is not None else {}
     top_k = ask.sampling.get("top_k")
     if top_k is not None:
-        if of == "claude" and not is_fixed(ask, fields):
+        if of == "claude" and "top_k" not in fixed_by(ask, model, fields):
             fields["top_k"] = top_k
         elif of == "nova":
             fields["inferenceConfig"] = {"topK": top_k}
@@ -170,10 +170,17 @@ def write_additional(ask: Ask, model: str, losses: Losses) -> dict[str, object]:
     return fields
 
 
-def is_fixed(ask: Ask, fields: dict[str, object]) -> bool:
-    """Whether a Claude thinks, which "isn't compatible with temperature or top_k modifications" (Extended thinking)."""
+def fixed_by(ask: Ask, model: str, fields: dict[str, object]) -> frozenset[str]:
+    """The numbers of sampling a Claude takes none of: all while it thinks, and what this one refuses.
+
+    Thinking "isn't compatible with temperature or top_k modifications" (Extended thinking).
+    """
+    if ask.origin == NAME:
+        return frozenset()
     thinking = fields.get("thinking")
-    return ask.origin != NAME and isinstance(thinking, dict) and thinking["type"] != "disabled"
+    if isinstance(thinking, dict) and thinking["type"] != "disabled":
+        return frozenset(ask.sampling)
+    return anthropic_effort.refused(ask.sampling, model)
 
 
 def _write_thinking(ask: Ask, effort: Effort, of: Family, model: str, losses: Losses) -> dict[str, object]:

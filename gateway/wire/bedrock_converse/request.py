@@ -4,6 +4,7 @@ The model stands in the path. What Amazon alone acts on (guardrails, request met
 `other`, under its own name; so is each field of `additionalModelRequestFields` that isn't understood.
 """
 
+from collections.abc import Collection
 from itertools import groupby
 from typing import Final
 
@@ -16,7 +17,7 @@ from gateway.wire.bedrock_converse.additional import (
     BETA,
     FIELD,
     family,
-    is_fixed,
+    fixed_by,
     keeps_cache,
     read_additional,
     write_additional,
@@ -28,6 +29,7 @@ from gateway.wire.bedrock_converse.tools import read_tools, write_tools
 from gateway.wire.bedrock_converse.writing import Piece, Writing
 from gateway.wire.ir import Ask, Block, Foreign, Format, Media, Role, Text, ToolCall, ToolResult, Turn
 from gateway.wire.losses import Losses
+from gateway.wire.raw import check_once
 
 MOST_TOKENS: Final = 2**31 - 1
 TIERS: Final = frozenset(("priority", "default", "flex", "reserved"))
@@ -92,7 +94,9 @@ def check(request: Request) -> None:
                 raise wrong(f"messages[{at}]", "names an object in a bucket", "unsupported_feature")
     inference = said(request.fields, _INFERENCE)
     if inference is not None:
-        most = said(understood(fields_of, inference, _INFERENCE), "maxTokens")
+        fields = understood(fields_of, inference, _INFERENCE)
+        check_once(bytes(inference), fields, f"{_INFERENCE}.")
+        most = said(fields, "maxTokens")
         if most is not None:
             _read_most(most)
 
@@ -226,7 +230,7 @@ def write_request(ask: Ask, model: str, losses: Losses) -> dict[str, Raw]:
         fields["system"] = writing.blocks(system)
     additional = write_additional(ask, model, losses)
     inside = {
-        _INFERENCE: _write_inference(ask, losses, fixed=is_fixed(ask, additional)),
+        _INFERENCE: _write_inference(ask, model, losses, fixed_by(ask, model, additional)),
         _TOOLS: write_tools(ask, model, writing, losses),
         FIELD: additional,
     }
@@ -304,14 +308,19 @@ def _speaker(turn: Turn) -> Role:
     return "assistant" if turn.role == "assistant" else "user"
 
 
-def _write_inference(ask: Ask, losses: Losses, *, fixed: bool) -> dict[str, object]:
+def _write_inference(ask: Ask, model: str, losses: Losses, fixed: Collection[str]) -> dict[str, object]:
     inference: dict[str, object] = {}
     if ask.max_tokens is not None:
         inference["maxTokens"] = ask.max_tokens
-    if ask.stop:
-        inference["stopSequences"] = ask.stop
+    # Claude: "each stop sequence must contain non-whitespace".
+    blank = ask.origin == NAME or family(model) != "claude"
+    stop = [text for text in ask.stop if blank or text.strip()]
+    if len(stop) < len(ask.stop):
+        losses.dropped("stop")
+    if stop:
+        inference["stopSequences"] = stop
     for name, value in ask.sampling.items():
-        if name in _SAMPLING and not fixed:
+        if name in _SAMPLING and name not in fixed:
             inference[_SAMPLING[name]] = value
         elif name != "top_k":
             losses.dropped(name)

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Raw
 
 from gateway.features import Usage
-from gateway.wire.ir import NO_ARGUMENTS, Ask, Citation, Finish, Media, Thinking, ToolCall
+from gateway.wire.ir import NO_ARGUMENTS, Ask, Citation, Finish, Format, Media, Thinking, ToolCall
 from gateway.wire.losses import Losses
 from gateway.wire.openai_responses.fields import TIERS
 from gateway.wire.openai_responses.parts import Written, write_citation
@@ -28,6 +28,18 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_-]")
 _MOST_CHARACTERS: Final = 48
 _USUAL: Final = frozenset(("standard", "on_demand"))  # what others call the default
 _FORMATS: Final = frozenset(("png", "webp", "jpeg", "gif", "svg"))
+
+
+def write_format(form: Format) -> Written:
+    """A form as requests and answers say it; one with a schema has both that and a name (ResponseFormatJsonSchema)."""
+    if form.schema is None:
+        return {"type": "json_object"}
+    said: Written = {"type": "json_schema", "name": form.name or "answer", "schema": form.schema}
+    if form.description:
+        said["description"] = form.description
+    if form.strict is not None:
+        said["strict"] = form.strict
+    return said
 
 
 class Told:
@@ -80,7 +92,7 @@ class Told:
             "service_tier": tier or None,
             "store": False,
             "temperature": ask.sampling.get("temperature"),
-            "text": {"format": {"type": "text" if form is None else "json_schema" if form.schema else "json_object"}},
+            "text": {"format": {"type": "text"} if form is None else write_format(form)},
             "tool_choice": "auto" if choice is None else write_choice(choice, self._known),
             "tools": [],
             "top_logprobs": ask.logprobs or 0,

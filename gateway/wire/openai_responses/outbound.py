@@ -10,6 +10,7 @@ from msgspec.json import decode
 from gateway.wire.ir import Ask, Block, Effort, Foreign, Media, Refusal, Text, Thinking, ToolCall, ToolResult, Turn
 from gateway.wire.losses import Losses
 from gateway.wire.openai_responses.fields import NAME, TIERS, object_in, raw_of
+from gateway.wire.openai_responses.items import write_format
 from gateway.wire.openai_responses.parts import PartWriter, Written, is_part
 from gateway.wire.openai_responses.request import ENCRYPTED, LOGPROBS
 from gateway.wire.openai_responses.thoughts import write_thought
@@ -108,17 +109,8 @@ def _reasoning(effort: Effort, losses: Losses) -> Written:
 
 
 def _text(ask: Ask, written: Written) -> None:
-    form = ask.format
-    if form is None:
-        return
-    said: Written = {"type": "json_object"}
-    if form.schema is not None:
-        said = {"type": "json_schema", "name": form.name or "answer", "schema": form.schema}
-        if form.description:
-            said["description"] = form.description
-        if form.strict is not None:
-            said["strict"] = form.strict
-    written["text"] = {"format": said}
+    if ask.format is not None:
+        written["text"] = {"format": write_format(ask.format)}
 
 
 def _identity(ask: Ask, written: Written, losses: Losses, *, own: bool) -> None:

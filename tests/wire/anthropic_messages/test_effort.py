@@ -6,7 +6,7 @@ from gateway.errors import BadRequest
 from gateway.wire.anthropic_messages import effort
 from gateway.wire.anthropic_messages.effort import LEAST_BUDGET, MOST_TOKENS, Said
 from gateway.wire.anthropic_messages.kept import Kept
-from gateway.wire.ir import Ask, Effort, ToolChoice
+from gateway.wire.ir import Ask, Block, Effort, Text, Thinking, ToolCall, ToolChoice, ToolResult, Turn
 from gateway.wire.losses import Losses
 
 NEW, MIDDLE, OLD, OTHER = "claude-opus-4-8", "claude-sonnet-4-6", "claude-sonnet-4-5-20250929", "deepseek-chat"
@@ -18,10 +18,15 @@ def read(thinking: object, level: str = "") -> tuple[Effort | None, dict[str, Ra
 
 
 def write(
-    asked: Effort | None, model: str, *, most: int | None = None, choice: ToolChoice | None = None
+    asked: Effort | None,
+    model: str,
+    *,
+    most: int | None = None,
+    choice: ToolChoice | None = None,
+    turns: tuple[Turn, ...] = (),
 ) -> tuple[Said, list[str]]:
     losses = Losses()
-    ask = Ask("openai_chat", "m", [], thinking=asked, max_tokens=most, choice=choice)
+    ask = Ask("openai_chat", "m", list(turns), thinking=asked, max_tokens=most, choice=choice)
     return effort.write(ask, model, losses), losses.names()
 
 
@@ -155,3 +160,62 @@ def test_a_forced_tool_wins_over_thinking(mode: str) -> None:
 
 def test_a_free_choice_of_tools_leaves_thinking_alone() -> None:
     assert write(Effort("high"), NEW, most=9, choice=ToolChoice())[0].thinking == {"type": "adaptive"}
+
+
+SIGNED = Thinking("hm", signature="EqQB", origin="anthropic_messages")
+CALL, RESULT = ToolCall("c", "f", "{}"), ToolResult("c", [Text("r")])
+QUESTION = Turn("user", [Text("q")])
+
+
+def loop(*before: Block) -> tuple[Turn, ...]:
+    """A question, a call with something before it, its result."""
+    return QUESTION, Turn("assistant", [*before, CALL]), Turn("user", [RESULT])
+
+
+@pytest.mark.parametrize(
+    "before",
+    [(), (Thinking("hm"),), (Thinking("hm", signature="CiQ=", origin="gemini"),), (Text("Let me see."), SIGNED)],
+)
+def test_amid_tools_whose_first_answer_has_no_thought_of_claudes_there_is_no_thinking_by_budget(
+    before: tuple[Block, ...],
+) -> None:
+    """ "When `thinking` is enabled, a final `assistant` message must start with a thinking block": a 400 otherwise."""
+    assert write(Effort("low"), OLD, turns=loop(*before)) == (Said(most=MOST_TOKENS), ["thinking"])
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        loop(SIGNED),
+        loop(Text(" "), Thinking("hm"), Thinking(redacted="EqQB", origin="anthropic_messages")),
+        # A loop of several steps needs it in the first alone.
+        (*loop(SIGNED), Turn("assistant", [CALL]), Turn("user", [RESULT])),
+        (*loop(SIGNED), Turn("system", [Text("s")])),
+        # The results are in, and answered: what comes is a turn of its own.
+        (*loop(), Turn("assistant", [Text("a")]), QUESTION),
+        (QUESTION, Turn("assistant", [Text("a")]), QUESTION),
+        (QUESTION, Turn("assistant", [Text("so far")])),
+    ],
+)
+def test_elsewhere_there_is(turns: tuple[Turn, ...]) -> None:
+    said, _ = write(Effort("low"), OLD, turns=turns)
+    assert said.thinking == {"type": "enabled", "budget_tokens": 2048}
+
+
+def test_newer_models_ask_for_no_thought_amid_tools() -> None:
+    said, lost = write(Effort("low"), NEW, turns=loop())
+    assert (said.thinking, lost) == ({"type": "adaptive"}, [])
+
+
+@pytest.mark.parametrize(
+    ("model", "sampling", "refused"),
+    [
+        ("claude-opus-4-20250514", ["temperature", "top_p"], []),
+        ("claude-opus-4-1-20250805", ["temperature", "top_p", "top_k"], ["top_p"]),
+        ("claude-sonnet-4-6", ["top_p", "top_k"], []),
+        ("claude-opus-4-7", [], ["temperature", "top_k", "top_p"]),
+        ("qwen3", ["temperature", "top_p"], []),
+    ],
+)
+def test_some_numbers_of_sampling_are_refused(model: str, sampling: list[str], refused: list[str]) -> None:
+    assert sorted(effort.refused(sampling, model)) == refused

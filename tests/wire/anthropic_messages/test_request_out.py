@@ -7,7 +7,21 @@ from gateway.wire import raw
 from gateway.wire.anthropic_messages import request as language
 from gateway.wire.anthropic_messages import request_out
 from gateway.wire.anthropic_messages.effort import MOST_TOKENS
-from gateway.wire.ir import Ask, Cache, Effort, Foreign, Format, Text, Tool, ToolChoice, Turn
+from gateway.wire.ir import (
+    Ask,
+    Block,
+    Cache,
+    Effort,
+    Foreign,
+    Format,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Turn,
+)
 from gateway.wire.losses import Losses
 from tests.wire.anthropic_messages.asks import request
 
@@ -45,10 +59,11 @@ def test_what_anthropic_has_words_for_crosses_without_loss() -> None:
         thinking=Effort("none"),
         format=Format(Raw(b'{"type":"object"}')),
     )
-    said, lost = write(ask)
+    said, lost = write(ask, "claude-sonnet-4-5")
     assert lost == []
     assert said == {
         **LEAST,
+        "model": "claude-sonnet-4-5",
         "system": [
             {"type": "text", "text": "Be kind."},
             {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
@@ -98,6 +113,15 @@ def test_thinking_takes_no_sampling_beside_it() -> None:
     assert said["thinking"] == {"type": "adaptive"}
     assert said["output_config"] == {"effort": "low"}
     assert lost == ["temperature", "top_k"]
+
+
+def test_a_claude_takes_temperature_or_top_p_and_the_newest_neither() -> None:
+    ask = asked(sampling={"temperature": Raw(b"0.5"), "top_p": Raw(b"1"), "top_k": Raw(b"4")})
+    said, lost = write(ask, "claude-haiku-4-5-20251001")
+    assert (said["temperature"], said["top_k"], lost) == (0.5, 4, ["top_p"])
+    said, lost = write(ask, "claude-opus-4-7")
+    assert said.keys() == LEAST.keys()
+    assert lost == ["temperature", "top_p", "top_k"]
 
 
 def test_a_system_prompt_alone_is_the_question() -> None:
@@ -214,3 +238,20 @@ def test_a_count_is_a_request_without_what_only_an_answer_needs() -> None:
     ask = asked(stream=True, user="u", stop=["x"], sampling={"top_p": Raw(b"1")}, tools=[Tool("f")])
     fields = request_out.write_count(ask, "claude", Losses())
     assert set(fields) == {"model", "messages", "tools"}
+
+
+@pytest.mark.parametrize(
+    ("thoughts", "thinks", "lost"),
+    [
+        ([Thinking("hm", "EqQB", origin="anthropic_messages")], True, []),
+        ([Thinking("hm", "CiQ=", origin="gemini")], False, ["thinking", "thinking.blocks"]),
+        ([], True, []),  # whoever began without a thought is told so by the backend
+    ],
+)
+def test_its_own_budget_goes_where_a_loop_of_tools_began_with_somebody_elses_thought(
+    thoughts: list[Block], thinks: bool, lost: list[str]
+) -> None:
+    answer = [*thoughts, ToolCall("c", "f", "{}")]
+    turns = [*HI, Turn("assistant", answer), Turn("user", [ToolResult("c", [Text("r")])])]
+    said, dropped = write(Ask("anthropic_messages", "m", turns, thinking=Effort(tokens=2048), max_tokens=4096))
+    assert ("thinking" in said, sorted(dropped)) == (thinks, lost)

@@ -4,7 +4,7 @@ from msgspec.json import decode, encode
 
 from gateway.wire.bedrock_converse.additional import (
     family,
-    is_fixed,
+    fixed_by,
     is_strict,
     keeps_cache,
     read_additional,
@@ -194,10 +194,16 @@ def test_a_claude_that_thinks_takes_no_top_k() -> None:
     asked = ask(sampling={"top_k": Raw(b"5")}, thinking=Effort(tokens=2000))
     said, losses = written(asked, CLAUDE)
     assert (said, losses) == ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, ["top_k"])
-    assert is_fixed(asked, said)
-    assert not is_fixed(asked, {"thinking": {"type": "disabled"}})
-    assert not is_fixed(ask(origin=NAME), said)
-    assert not is_fixed(asked, {})
+    assert fixed_by(asked, CLAUDE, said) == {"top_k"}
+    assert fixed_by(asked, CLAUDE, {"thinking": {"type": "disabled"}}) == frozenset()
+    assert fixed_by(ask(origin=NAME), CLAUDE, said) == frozenset()
+    assert fixed_by(asked, CLAUDE, {}) == frozenset()
+
+
+def test_the_newest_claude_takes_no_top_k() -> None:
+    asked = ask(sampling={"top_k": Raw(b"5")})
+    assert written(asked, "anthropic.claude-opus-4-7") == ({}, ["top_k"])
+    assert written(asked, "anthropic.claude-sonnet-4-6") == ({"top_k": 5}, [])
 
 
 def test_beta_flags_in_an_anthropic_body_go_to_claude_alone() -> None:

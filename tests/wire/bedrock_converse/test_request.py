@@ -1,7 +1,10 @@
+import json
+
 import pytest
 from msgspec import Raw
 
 from gateway.errors import BadRequest, UnsupportedFeature
+from gateway.features import Request
 from gateway.wire.bedrock_converse.request import check
 from gateway.wire.ir import (
     Ask,
@@ -17,6 +20,7 @@ from gateway.wire.ir import (
     ToolResult,
     Turn,
 )
+from gateway.wire.raw import read_fields
 from tests.wire.bedrock_converse.said import CLAUDE, NAME, NOVA, ask, js, model, read, request, text, user, write
 
 HI = [user(text())]
@@ -143,6 +147,12 @@ def test_a_limit_that_is_none_is_refused_even_where_the_body_is_carried(most: ob
     assert told.value.param == "inferenceConfig.maxTokens"
 
 
+def test_a_limit_said_twice_is_refused() -> None:
+    with pytest.raises(BadRequest) as told:
+        check(Request({"inferenceConfig": Raw(b'{"maxTokens": 5, "maxTokens": 9}')}, "m"))
+    assert (told.value.reason, told.value.param) == ("duplicate_field", "inferenceConfig.maxTokens")
+
+
 @pytest.mark.parametrize("config", [None, {}, {"maxTokens": None}, {"maxTokens": 2**31 - 1, "topP": "x"}])
 def test_only_what_we_act_on_is_checked(config: object) -> None:
     check(request({"inferenceConfig": config}))
@@ -235,7 +245,7 @@ def test_models_without_a_cache_get_no_points() -> None:
 
 def test_numbers_cross_as_they_were_written_and_the_rest_is_lost() -> None:
     sampling = {name: Raw(b"0.70") for name in ("temperature", "top_p", "seed", "frequency_penalty", "min_p")}
-    said, losses = write(ask(Text("a"), sampling=sampling))
+    said, losses = write(ask(Text("a"), sampling=sampling), LLAMA)
     assert said["inferenceConfig"] == {"temperature": 0.7, "topP": 0.7}
     assert losses == ["seed", "frequency_penalty", "min_p"]
 
@@ -245,6 +255,22 @@ def test_a_claude_that_thinks_takes_no_temperature() -> None:
     said, losses = write(asked)
     assert said["inferenceConfig"] == {"maxTokens": 4000}
     assert losses == ["temperature"]
+
+
+def test_a_claude_takes_temperature_or_top_p_and_the_newest_neither() -> None:
+    asked = ask(Text("a"), sampling={"temperature": Raw(b"0.7"), "top_p": Raw(b"1")})
+    said, losses = write(asked, "anthropic.claude-sonnet-4-5-20250929-v1:0")
+    assert (said["inferenceConfig"], losses) == ({"temperature": 0.7}, ["top_p"])
+    said, losses = write(asked, "anthropic.claude-opus-4-7")
+    assert "inferenceConfig" not in said
+    assert losses == ["temperature", "top_p"]
+
+
+def test_a_claude_takes_no_stop_sequence_of_white_space() -> None:
+    said, losses = write(ask(Text("a"), stop=["\n", "END"]), "anthropic.claude-sonnet-4-6")
+    assert (said["inferenceConfig"], losses) == ({"stopSequences": ["END"]}, ["stop"])
+    assert write(ask(Text("a"), stop=["\n"]), LLAMA)[0]["inferenceConfig"] == {"stopSequences": ["\n"]}
+    assert "inferenceConfig" not in write(ask(Text("a"), stop=["\n"]), "anthropic.claude-sonnet-4-6")[0]
 
 
 def test_what_converse_has_no_word_for_is_lost() -> None:
@@ -302,3 +328,15 @@ def test_a_claude_is_asked_which_sequence_ended_its_answer() -> None:
 def test_anothers_own_block_is_a_loss() -> None:
     strange = Foreign("gemini", "executableCode", Raw(b"{}"))
     assert write(ask(strange, Text("a"))) == ({"messages": [user(text("a"))]}, ["executableCode"])
+
+
+def test_an_object_in_a_bucket_is_nobodys_to_name() -> None:
+    source = {"s3Location": {"uri": "s3://bucket/x.png"}}
+    turn = {"role": "user", "content": [{"image": {"format": "png", "source": source}}]}
+    body = json.dumps({"messages": [turn]}).encode()
+    for text in (body, body.replace(b"s3Location", b"s3\\u004cocation")):
+        with pytest.raises(BadRequest, match="bucket") as refused:
+            check(Request(read_fields(text), "m"))
+        assert refused.value.reason == "unsupported_feature"
+    words = json.dumps({"messages": [{"role": "user", "content": [{"text": "s3Location \u00fc"}]}]}).encode()
+    check(Request(read_fields(words), "m"))

@@ -56,7 +56,7 @@ def test_where_nothing_was_asked_the_defaults_are_said() -> None:
     assert response["reasoning"] == {"effort": None, "summary": None}
     assert response["text"] == {"format": {"type": "text"}}
     assert plain(Told(Ask(NAME, "m", [], format=Format(Raw(b"{}"))), "", "", 0).response("x", []))["text"] == {
-        "format": {"type": "json_schema"}
+        "format": {"type": "json_schema", "name": "answer", "schema": {}}
     }
 
 
