@@ -36,11 +36,11 @@ from gateway.stages.settle import Settler
 from gateway.stages.trial import Way
 from gateway.upstream.catalogue import Catalogue, Place, lend
 from gateway.wire import Wire, load
+from gateway.wire.addresses import may_name_addresses
 from gateway.wire.losses import safe
 from gateway.wire.needs import needs
 
 MOST_HOPS = 4
-MOST_PASSED_BYTES = 512
 
 
 class Faults(Protocol):
@@ -93,7 +93,7 @@ async def serve(call: Call, runtime: Runtime, reply: Answering) -> None:
         way = find_way(exchange, runtime, request.model)
         if brought_along is not None:
             way = steer(way, brought_along, exchange, runtime)
-        if way.fetching:
+        if way.fetching and may_name_addresses(call.endpoint.wire, request):
             way = replace(way, places=shun(way.places, call.endpoint.wire, request))
         if way.choosy:
             way = replace(way, places=fit(way.places, needs(call.endpoint.wire, request)))
@@ -246,8 +246,7 @@ def passed_on(headers: dict[bytes, bytes], passes: tuple[bytes, ...]) -> tuple[b
         value = headers.get(name)
         if value is None:
             continue
-        if len(value) <= MOST_PASSED_BYTES:
-            lines += b"%b: %b\r\n" % (name, value)
+        lines += b"%b: %b\r\n" % (name, value)
         if name.endswith(b"-beta"):
             # A version says how to read what follows, and is understood; a beta flag asks for something.
             flags += tuple(f"{name.decode()}.{safe(flag.strip().decode('latin-1'))}" for flag in value.split(b","))

@@ -173,11 +173,11 @@ async def test_upstreams_get_an_id_and_where_it_has_been_and_nothing_else() -> N
         assert on.attempts.head == b"x-request-id: req_stage\r\nx-gateway-hop: inside-0001\r\n"
 
 
-@pytest.mark.parametrize(("beta", "crosses"), [(b"assistants=v2", True), (b"x" * 512, True), (b"x" * 513, False)])
-async def test_beta_flags_cross_up_to_a_size(beta: bytes, crosses: bool) -> None:
+@pytest.mark.parametrize("beta", [b"assistants=v2", b"x," * 4000])
+async def test_beta_flags_cross_all_of_them(beta: bytes) -> None:
     async with ground() as on:
         await on.serve(chat(headers={b"openai-beta": beta}))
-        assert (b"openai-beta: " + beta + b"\r\n" in on.attempts.passed) == crosses
+        assert b"openai-beta: " + beta + b"\r\n" in on.attempts.passed
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [(b"1", 0.001), (b"2500", 2.5), (b"999999999", 590.0)])

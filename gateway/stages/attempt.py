@@ -49,7 +49,7 @@ class Attempter:
                 continue
             trial = Trial(exchange, place, self.health, self._clock.monotonic)
             with trial as attempt:
-                passed = way.passed if place.native else b""
+                passed = place.passed(way.passed)
                 connection = await self._client.send(
                     place, attempt, way.head + passed, body, stream=request.stream, total=way.total
                 )

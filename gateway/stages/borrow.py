@@ -45,7 +45,8 @@ _TIMEOUTS: Final[Mapping[bytes, float]] = {
 }
 _LITELLM_TAGS: Final = "metadata.tags"
 _MOST_NAMES: Final = 16
-_NAMES: Final = _FIELDS.keys()
+_NAMES: Final = frozenset(_FIELDS)
+_HEADER_NAMES: Final = frozenset(_HEADERS)
 
 
 class _MaxPrice(Struct):
@@ -92,8 +93,8 @@ def brings(request: Request, headers: Mapping[bytes, bytes]) -> bool:
     fields = request.fields
     return (
         not _NAMES.isdisjoint(fields)
-        or not _HEADERS.keys().isdisjoint(headers)
-        or b'"tags"' in bytes(fields.get("metadata", b""))
+        or not _HEADER_NAMES.isdisjoint(headers)
+        or ("metadata" in fields and b'"tags"' in bytes(fields["metadata"]))
     )
 
 

@@ -31,7 +31,8 @@ class Place(Struct, frozen=True):
     `stream_head` is the one for streams. `native`: it speaks the caller's language. `instead` names the
     model it serves where that isn't the one asked for. `fetches`: it would fetch addresses in a request from within our
     network. `others` are further paths to the
-    same server. `lent`: the credentials are the caller's own.
+    same server. `lent`: the credentials are the caller's own. `assumes` are the lines it gets where a caller of its
+    language left them out, each by its name with the colon.
     """
 
     target: Target
@@ -47,10 +48,23 @@ class Place(Struct, frozen=True):
     fetches: bool = False
     others: tuple["Place", ...] = ()
     lent: bool = False
+    assumes: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
     def name(self) -> str:
         return self.target.backend.name
+
+    def passed(self, lines: bytes) -> bytes:
+        """What a caller's header lines become here: his as they are, and what he should have sent (row E1).
+
+        Anthropic answers 400 without its version, and all its kits send one; nothing but the version can be meant.
+        """
+        if not self.native:
+            return b""
+        for name, line in self.assumes:
+            if name not in lines:
+                lines += line
+        return lines
 
     def __repr__(self) -> str:
         return f"Place({self.name!r}, {self.model!r}, {self.origin!r})"
@@ -202,4 +216,9 @@ def _by(base: str, target: Target, speaks: Speech) -> Place:
         ask_usage=provider.stream_usage == "options",
         native=speaks.native,
         fetches=(provider.fetches_urls or backend.tier) == "self_hosted",
+        assumes=tuple(
+            (f"{name.lower()}:".encode("latin-1"), f"{name.lower()}: {value}\r\n".encode("latin-1"))
+            for name, value in provider.crossing.items()
+            if speaks.native
+        ),
     )

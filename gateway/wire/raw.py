@@ -1,8 +1,10 @@
 """A JSON body as a map of raw slices: read what we act on, replace what must change, leave the rest as it was written.
 
-The upstream body is always written from the map, never the original bytes, so no duplicate top-level key crosses.
+The upstream body is always written from the map, never the original bytes, and no top-level field is there twice: of
+two, one couldn't be carried, and which of them counts is told differently from parser to parser (reliability row C6).
 """
 
+import re
 from typing import Final
 
 from msgspec import DecodeError, Raw, ValidationError
@@ -28,10 +30,16 @@ REFUSED_INSIDE: Final = {"metadata": "guardrails", "cache": "namespace"}
 MODEL_CHARACTERS: Final = 256
 MOST_FIELDS: Final = 10_000
 MOST_DEPTH: Final = 64
+MOST_ITEMS: Final = 10_000  # of a conversation, or of tools (row C10)
 # What looking for depth may cost, in bytes looked at again; a value costs as much as this many. No chat comes near it.
 _TIMES: Final = 8
 _ANYWAY: Final = 8 * 1024 * 1024
 _VALUE: Final = 256
+
+# What lists are called that languages keep a conversation or its tools in, and how little ten thousand turns can be.
+_LISTS: Final = ("messages", "input", "contents", "tools")
+_LEAST_BYTES: Final = len(b'{"role":"user"},') * MOST_ITEMS
+_name: Final = re.compile(rb'\s*[{,]\s*"((?:[^"\\]|\\.)*+)"\s*:\s*').match
 
 _fields: Final = Decoder(dict[str, Raw]).decode
 _items: Final = Decoder(list[Raw]).decode
@@ -60,11 +68,49 @@ def read_fields(body: bytes) -> dict[str, Raw]:
         raise BadRequest("The request body has too many fields.", code="too_many_fields")
     if not REFUSED.isdisjoint(fields):
         raise _refused(min(REFUSED.intersection(fields)))
+    check_once(body, fields)
     if "metadata" in fields or "cache" in fields:
         _check_inside(fields)
+    if len(body) > _LEAST_BYTES:
+        _check_lengths(fields)
     if not _is_flat(body, MOST_DEPTH):
         _check_depth(list(fields.values()), _TIMES * len(body) + _ANYWAY)
     return fields
+
+
+def check_once(text: bytes, fields: dict[str, Raw], param: str = "") -> None:
+    """BadRequest where an object's text has a field twice. `param` is the path of the object, with its dot."""
+    # Beside these, written as most kits do, there is no room for another: at least `,"":0` around the shortest name.
+    more = len(text) - 1 - 4 * len(fields) - sum(map(len, fields)) - sum(map(len, fields.values()))
+    if more < 5 or more < 5 + min(map(len, fields), default=0):
+        return
+    at, name = 0, ""
+    for expected, value in fields.items():
+        found = _name(text, at)
+        if found is None:
+            raise _twice(param + name)
+        name = _spelt(found[1])
+        at = found.end() + len(value)
+        if name != expected or text[found.end() : at] != bytes(value):
+            raise _twice(param + name)
+    if fields and text[at:].strip() != b"}":
+        found = _name(text, at)
+        raise _twice(param + (name if found is None else _spelt(found[1])))
+
+
+def _spelt(name: bytes) -> str:
+    return _string(b'"%b"' % name)
+
+
+def _twice(name: str) -> BadRequest:
+    return BadRequest("A field is in the request twice.", code="duplicate_field", param=name)
+
+
+def _check_lengths(fields: dict[str, Raw]) -> None:
+    for name in _LISTS:
+        text = bytes(fields.get(name, b""))
+        if text[:1] == b"[" and text.count(b"{") > MOST_ITEMS and len(_items(text)) > MOST_ITEMS:
+            raise BadRequest(f"The field '{name}' is too long.", code="invalid_value", param=name)
 
 
 def _check_inside(fields: dict[str, Raw]) -> None:

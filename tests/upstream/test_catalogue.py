@@ -185,6 +185,25 @@ def test_a_key_that_can_not_be_sent_is_found_when_the_catalogue_is_made() -> Non
         catalogue({"m": (Target(backend("b", provider=provider, key="a\nb"), "m"),)})
 
 
+def test_a_line_that_a_caller_of_its_language_left_out_is_assumed() -> None:
+    said, beta = b"anthropic-version: 2024-01-01\r\n", b"anthropic-beta: x\r\n"
+    claude = Provider(
+        name="c",
+        speaks="anthropic_messages",
+        paths={"messages": "/v1/messages"},
+        crossing={"Anthropic-Version": "2023-06-01"},
+    )
+    models = {"m": (Target(backend(provider=claude), "m"),)}
+    (native,) = catalogue(models).plan("m", "messages", "anthropic_messages").places
+    assert native.passed(said) == said
+    assert native.passed(beta) == beta + b"anthropic-version: 2023-06-01\r\n"
+    assert b"anthropic-version" not in native.head.lower()
+    (crossing,) = catalogue(models).plan("m", "chat", "openai_chat").places
+    assert crossing.passed(said) == b""
+    assert b"anthropic-version: 2023-06-01\r\n" in crossing.head.lower()
+    assert only(backend()).passed(beta) == beta
+
+
 def test_every_row_of_the_provider_catalogue_makes_places() -> None:
     findings = Findings()
     rows = read_catalogue(CHECKOUT, findings)

@@ -123,6 +123,7 @@ def test_words_data_and_what_a_tool_is_given_are_no_addresses(language: str, fie
 def test_most_conversations_are_not_looked_through() -> None:
     assert not may_name_addresses("openai_chat", asked({"messages": [{"role": "user", "content": f"see {HOST}"}]}))
     assert not may_name_addresses("openai_chat", asked(openai(DATA)))
+    assert not may_name_addresses("openai_chat", asked({"messages": [{"role": "user", "content": "x" * 100_000}]}))
 
 
 def test_more_pictures_than_a_server_bears_are_refused() -> None:

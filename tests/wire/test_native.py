@@ -9,6 +9,7 @@ from gateway.errors import BadRequest, UpstreamBroken, UpstreamBusy, UpstreamRef
 from gateway.features import Usage
 from gateway.wire import Addressed, load
 from gateway.wire.dialect import Dialect
+from gateway.wire.signing import pack
 
 GEMINI = load("gemini")
 COHERE = load("cohere_chat")
@@ -86,3 +87,14 @@ def test_errors_are_read_and_said_in_the_language() -> None:
     assert load("bedrock_converse").error_headers(UpstreamBusy("Busy.")) == (
         ("x-amzn-ErrorType", "ThrottlingException"),
     )
+
+
+def test_a_thought_that_another_language_signed_is_not_shown_to_its_own_backends() -> None:
+    wire = load("openai_responses")
+    sealed = pack("c2ln", "anthropic_messages", "openai_responses")
+    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": sealed}
+    said = [thought, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "Well?"}]
+    request = wire.read_request(json.dumps({"model": "m", "input": said}).encode())
+    body, lost = wire.write_request(request, Raw(b'"gpt"'), Dialect(), ask_usage=False)
+    assert (b"gw1." in body, b"Hello" in body, json.loads(body)["model"]) == (False, True, "gpt")
+    assert lost == ["thinking.blocks"]

@@ -1,3 +1,4 @@
+from json import dumps, loads
 from time import process_time
 
 import pytest
@@ -100,9 +101,57 @@ def test_c5_what_costs_too_much_to_look_through_is_refused() -> None:
         assert refused(b'{"x":' + body + b"}").reason == "nesting_too_deep"
 
 
-def test_c6_of_a_field_that_comes_twice_one_crosses() -> None:
-    fields = raw.read_fields(b'{"model":"cheap","mod\\u0065l":"dear","n":1,"n":2}')
-    assert raw.write_fields(fields) == b'{"model":"dear","n":2}'
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        (b'{"model":"cheap","mod\\u0065l":"dear"}', "model"),
+        (b'{"mod\\u0065l":"cheap","n":2,"model":"dear"}', "model"),
+        (b'{"model":"cheap","model":"cheap"}', "model"),
+        (b'{"n": 1, "n": 2, "x": [1]}', "n"),
+        (b'{"n": 12, "n": 1, "x": [1]}', "n"),
+        (b'{"n": 12, "n": 1}', "n"),
+        (b'{"x": "a", "n": 1, "x": "a"}', "x"),
+        (b'{"x": "a", "n": 1, "x": "a", "n": 1}', "x"),
+        ('{"é":1,"é":2}'.encode(), "é"),
+    ],
+)
+def test_c6_a_field_that_comes_twice_is_refused(body: bytes, name: str) -> None:
+    error = refused(body)
+    assert (error.reason, error.param) == ("duplicate_field", name)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b" { } ",
+        b'{"x":1}',
+        b'\n{ "x" : 1 ,\t"y":[ 1, 2 ] }\r\n',
+        b'{"x":{"y":1,"z":1},"y":"\\"y\\":1","a\\"b\\\\":2,"":3}',
+        b'{"x":{"y":1,"y":1}}',
+        '{"é": "é", "\\u00e8": "e"}'.encode(),
+    ],
+)
+def test_c6_what_comes_once_is_taken_however_it_is_spaced(body: bytes) -> None:
+    assert loads(raw.write_fields(raw.read_fields(body))) == loads(body)
+
+
+fields_of_json = st.dictionaries(st.text(max_size=4), st.integers() | st.text() | st.lists(st.text()), max_size=5)
+
+
+@given(fields_of_json, st.sampled_from([None, 1, 4]), st.booleans(), st.data())
+def test_c6_a_field_is_found_twice_where_it_is_there_twice(
+    fields: dict[str, object], indent: int | None, ascii_only: bool, data: st.DataObject
+) -> None:
+    body = dumps(fields, indent=indent, ensure_ascii=ascii_only).encode()
+    raw.check_once(body, raw.read_object(Raw(body)))
+    if fields:
+        name = data.draw(st.sampled_from(sorted(fields)))
+        value = data.draw(st.sampled_from([fields[name], 1, "a"]))
+        more = body.rstrip()[:-1] + b"," + dumps({name: value}, ensure_ascii=ascii_only).encode()[1:]
+        with pytest.raises(BadRequest) as error:
+            raw.check_once(more, raw.read_object(Raw(more)), "inside.")
+        assert error.value.param == f"inside.{name}"
 
 
 @pytest.mark.parametrize("number", [b"18446744073709551616", b"1" * 5000, b"1e999", b"-0", b"1.10", b"1E5"])
@@ -114,6 +163,19 @@ def test_c7_numbers_cross_as_they_were_written(number: bytes) -> None:
 @pytest.mark.parametrize("body", [b'{"x":"\\ud800"}', b'{"\\ud800":1}', b'{"x":"\xff"}', '{"x":"é"}'.encode("utf-16")])
 def test_c8_what_is_no_text_is_refused(body: bytes) -> None:
     assert refused(body).reason == "invalid_json"
+
+
+TURN = {"role": "user"}
+
+
+@pytest.mark.parametrize("name", ["messages", "input", "contents", "tools"])
+def test_c10_too_many_items_are_refused(name: str) -> None:
+    error = refused(encode({name: [TURN] * (raw.MOST_ITEMS + 1)}))
+    assert (error.reason, error.param) == ("invalid_value", name)
+    raw.read_fields(encode({name: [TURN] * raw.MOST_ITEMS}))
+    raw.read_fields(encode({name: [{"x": [TURN] * raw.MOST_ITEMS}]}))
+    raw.read_fields(encode({name: {"x": [TURN] * (raw.MOST_ITEMS + 1)}}))
+    raw.read_fields(encode({name: "{" * (raw.MOST_ITEMS * 20)}))
 
 
 def test_c10_too_many_fields_are_refused() -> None:

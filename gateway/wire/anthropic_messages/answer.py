@@ -11,7 +11,7 @@ from gateway.wire.anthropic_messages import citation, finish, spending
 from gateway.wire.anthropic_messages.content_out import MEDIA_WORDS, Said, arguments
 from gateway.wire.anthropic_messages.kept import NULL, UNSAID
 from gateway.wire.anthropic_messages.shapes import EMPTY, NAME
-from gateway.wire.anthropic_messages.thought import seal
+from gateway.wire.anthropic_messages.thought import proof, seal
 from gateway.wire.losses import Losses
 
 # What is understood of an answer, of a refusal's details, and of each block that others have, too.
@@ -173,7 +173,7 @@ def write_thought(thought: ir.Thinking) -> Said:
     """A thought. One of hidden words alone is redacted here, too."""
     if thought.redacted and not thought.text:
         return {"type": "redacted_thinking", "data": seal(thought, NAME)}
-    return {"type": "thinking", "thinking": thought.text, "signature": seal(thought, NAME)}
+    return {"type": "thinking", "thinking": thought.text, "signature": proof(thought, NAME)}
 
 
 def unsaid(block: ir.Block) -> str:

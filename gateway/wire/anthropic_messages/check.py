@@ -1,7 +1,7 @@
 """What the gateway acts on itself, so that it is looked at though the body only passes (reliability 3-E).
 
 Limits, roles, and ids of what is stored at a provider: our account is one for all tenants, so until an id's owner can
-be looked up, it is refused.
+be looked up, it is refused. So is a tool that has a model of its own (the advisor's): no key's list was asked about it.
 """
 
 import json
@@ -17,11 +17,13 @@ from gateway.features import Request
 from gateway.wire.anthropic_messages.kept import NULL, misfit, unreadable
 
 MOST_TOKENS: Final = 2**31 - 1
-MOST_MESSAGES: Final = 10_000  # row C10
 ROLES: Final = ("user", "assistant", "system")
 
 _whole: Final = re.compile(rb"-?\d+\Z").match
 _KEY: Final = b'"file_id"'
+_MODEL: Final = b'"model"'
+# A tool of the caller's own.
+_CUSTOM: Final = (None, "custom")
 _ESCAPED: Final = b"\\u00"
 _hides_key: Final = re.compile(rb"\\u00(?:66|69|6[cC]|65|5[fF]|64)").search
 
@@ -59,6 +61,9 @@ def check(request: Request, *, counts: bool = False) -> None:
     if _KEY in (raw := bytes(messages)) or (_ESCAPED in raw and _hides_key(raw)):
         _check_files(raw)
     _check_stores(fields)
+    tools = bytes(fields.get("tools", NULL))
+    if _MODEL in tools or _ESCAPED in tools:
+        _check_models(tools)
 
 
 def read_limit(fields: Mapping[str, Raw], *, needed: bool) -> int | None:
@@ -84,8 +89,6 @@ def _check_roles(raw: Raw) -> None:
         raise unreadable("messages") from error
     if not messages:
         raise BadRequest("The field 'messages' is empty.", code="invalid_value", param="messages")
-    if len(messages) > MOST_MESSAGES:
-        raise BadRequest("The field 'messages' is too long.", code="invalid_value", param="messages")
     for at, message in enumerate(messages):
         if message.role not in ROLES:
             raise BadRequest("This role isn't known.", code="invalid_value", param=f"messages[{at}].role")
@@ -119,6 +122,21 @@ def _look(blocks: object, place: str) -> None:
             raise _stored(f"{place}[{at}]")
         _look(block.get("content"), f"{place}[{at}].content")
         _look(inner.get("content"), f"{place}[{at}].source.content")
+
+
+def _check_models(raw: bytes) -> None:
+    """platform.claude.com, Advisor tool: `model` there names who is asked for advice, at the same account."""
+    try:
+        tools = json.loads(raw, object_pairs_hook=_unambiguous)
+    except ValueError as error:
+        raise unreadable("tools") from error
+    for at, tool in enumerate(tools if isinstance(tools, list) else []):
+        if isinstance(tool, dict) and tool.get("type") not in _CUSTOM and tool.get("model") is not None:
+            raise BadRequest(
+                "A tool that names another model is not accepted by this gateway.",
+                code="unsupported_feature",
+                param=f"tools[{at}].model",
+            )
 
 
 def _check_stores(fields: Mapping[str, Raw]) -> None:

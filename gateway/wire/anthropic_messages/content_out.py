@@ -10,7 +10,7 @@ from msgspec.json import Decoder, Encoder
 
 from gateway.wire import ir
 from gateway.wire.anthropic_messages.shapes import NAME
-from gateway.wire.anthropic_messages.thought import seal
+from gateway.wire.anthropic_messages.thought import is_proven
 from gateway.wire.losses import Losses
 
 # What a field's, or a whole block's, own words in this language were; see kept.py.
@@ -130,13 +130,12 @@ class ContentOut:
 
     def _thought(self, thought: ir.Thinking) -> Said | None:
         """A thought goes back only to who signed it: Anthropic refuses any other, and any without its signature."""
-        sealed = seal(thought, NAME)
-        if thought.origin != NAME or not sealed:
+        if not is_proven(thought, NAME):
             self._losses.dropped("thinking.blocks")
             return None
         if thought.redacted:
-            return {"type": "redacted_thinking", "data": sealed}
-        return {"type": "thinking", "thinking": thought.text, "signature": sealed}
+            return {"type": "redacted_thinking", "data": thought.redacted}
+        return {"type": "thinking", "thinking": thought.text, "signature": thought.signature}
 
     def _media(self, media: ir.Media, role: str, *, last: bool) -> Said | None:
         sayable = media.kind in ("image", "document") and (role != "assistant" or self._own)

@@ -15,7 +15,7 @@ from gateway.wire import anthropic_error
 from gateway.wire.anthropic_messages import citation, finish, spending
 from gateway.wire.anthropic_messages.answer import unsaid, write_block
 from gateway.wire.anthropic_messages.shapes import NAME
-from gateway.wire.anthropic_messages.thought import seal
+from gateway.wire.anthropic_messages.thought import proof
 from gateway.wire.ir import (
     Ask,
     Block,
@@ -215,8 +215,7 @@ class MessagesWriter:
         """The end of the open block; what proves a thought is told last, as Anthropic does."""
         out = b""
         if isinstance(self._block, Thinking):
-            sealed = seal(self._block, NAME)
-            out = _SIGNATURE % (self._index, _encode(sealed)) if sealed else b""
+            out = _SIGNATURE % (self._index, _encode(proof(self._block, NAME)))
         out += _CLOSES % self._index
         self._index += 1
         self._at = -1

@@ -25,6 +25,7 @@ from gateway.wire.gemini.fields import (
 from gateway.wire.gemini.media import is_stored
 from gateway.wire.gemini.turns import read_contents, read_system
 from gateway.wire.ir import Ask
+from gateway.wire.raw import check_once, read_object
 
 _CACHED: Final = "cachedContent"
 _NOTHING: Final = Raw(b"[]")
@@ -103,6 +104,7 @@ def _check(fields: Fields, param: str) -> None:
     if config.CONFIG in fields:
         where = f"{param}{config.CONFIG}"
         generation = object_in(fields[config.CONFIG], where)
+        check_once(bytes(fields[config.CONFIG]), read_object(fields[config.CONFIG]), f"{where}.")
         take_count(generation, "maxOutputTokens", where)
         take_count(generation, "candidateCount", where, most=_MOST_ANSWERS)
     for name in ("contents", "systemInstruction"):

@@ -67,14 +67,15 @@ class FunctionsAsk(Ask):
 
 _UNDERSCORE: Final = ord("_")
 _BACKSLASH: Final = ord("\\")
-_COUNTS: Final = frozenset(("n", "max_tokens", "max_completion_tokens"))
+_ZERO: Final = ord("0")
+_DIGITS: Final = 10  # fewer are below 2^31
 _messages: Final = Decoder(list[object]).decode
 
 
 def check(request: Request) -> None:
     """What the gateway acts on, or can't look up the owner of, in whatever way the request goes on."""
     fields = request.fields
-    if not _COUNTS.isdisjoint(fields):
+    if "n" in fields or ("max_tokens" in fields and not _is_plain(fields)) or "max_completion_tokens" in fields:
         counts = fields.copy()
         _limit(counts)
         take_count(counts, "n", "", most=_MOST_CHOICES)
@@ -85,6 +86,12 @@ def check(request: Request) -> None:
         _BACKSLASH in text and _ESCAPED in text and any(letter in text for letter in _LETTERS)
     ):
         _check_files(raw)
+
+
+def _is_plain(fields: Fields) -> bool:
+    """Whether the only limit is a number as nearly everyone writes it."""
+    text = bytes(fields["max_tokens"])
+    return text.isdigit() and len(text) < _DIGITS and text[0] != _ZERO
 
 
 def read_request(request: Request) -> Ask:

@@ -50,6 +50,8 @@ from gateway.wire.openai_chat.thinking import is_kept, kind_of, write_detail
 from gateway.wire.signing import pack
 
 _KIND: Final = "chat.completion.chunk"
+# Not everybody names his answers (Converse, Ollama), and openai-node takes no usage from a chunk without an id.
+_UNNAMED: Final = "chatcmpl-unnamed"
 _DONE: Final = b"data: [DONE]\n\n"
 
 _encode: Final = Encoder().encode
@@ -123,7 +125,7 @@ class ChatWriter:
     # --- events -------------------------------------------------------------------------------------------------------
 
     def _start(self, event: Started) -> bytes:
-        self._id = event.id
+        self._id = event.id or _UNNAMED
         self._created = event.created
         self._model = event.model or self._ask.model
         self._head = self._envelope() + b',"choices":[{"index":0,"delta":'

@@ -166,7 +166,7 @@ def test_the_least_answer_is_whole_for_official_clients() -> None:
             {"type": "tool_use", "id": "t", "name": "f", "input": {}},
             ["thinking.signature"],
         ),
-        (Thinking("hm"), {"type": "thinking", "thinking": "hm", "signature": ""}, []),
+        (Thinking("hm"), {"type": "thinking", "thinking": "hm", "signature": "gw1.nobody.nobody"}, []),
         (
             Thinking("hm", "CiQ=", origin="gemini"),
             {"type": "thinking", "thinking": "hm", "signature": "gw1.gemini.CiQ="},

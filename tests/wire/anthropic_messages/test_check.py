@@ -5,7 +5,7 @@ from msgspec.json import encode
 from gateway.errors import BadRequest
 from gateway.features import Request
 from gateway.wire import raw
-from gateway.wire.anthropic_messages.check import MOST_MESSAGES, check
+from gateway.wire.anthropic_messages.check import check
 from tests.wire.anthropic_messages.asks import request
 
 USER = {"role": "user", "content": "Hi"}
@@ -53,7 +53,6 @@ def test_only_a_count_may_be_without_a_limit() -> None:
         (None, "missing_field", "messages"),
         ("Hi", "invalid_type", "messages"),
         ([], "invalid_value", "messages"),
-        ([USER] * (MOST_MESSAGES + 1), "invalid_value", "messages"),
         ([USER, None], "invalid_type", "messages[1]"),
         ([USER, {"content": "Hi"}], "missing_field", "messages[1].role"),
         ([USER, {"role": 7}], "invalid_type", "messages[1].role"),
@@ -105,6 +104,37 @@ def test_a_name_said_twice_hides_no_file() -> None:
     said = b'[{"role":"user","content":[{"type":"image","source":{"file_id":"a"},"source":{"type":"url"}}]}]'
     fields = {**raw.read_fields(encode(WHOLE)), "messages": Raw(said)}
     assert refused(Request(fields, "m")) == ("invalid_json", "messages")
+
+
+ADVISOR = {"type": "advisor_20260301", "name": "advisor", "model": "claude-opus-4-8"}
+SEARCH = {"type": "web_search_20250305", "name": "web_search"}
+
+
+@pytest.mark.parametrize("spelt", [b'"model"', b'"mod\\u0065l"'])
+def test_a_tool_with_a_model_of_its_own_is_refused(spelt: bytes) -> None:
+    tools = encode([SEARCH, ADVISOR]).replace(b'"model"', spelt)
+    fields = {**raw.read_fields(encode(WHOLE)), "tools": Raw(tools)}
+    assert refused(Request(fields, "m")) == ("unsupported_feature", "tools[1].model")
+    assert refused(Request(fields, "m"), counts=True) == ("unsupported_feature", "tools[1].model")
+
+
+def test_a_tool_whose_model_is_said_twice_is_refused() -> None:
+    tools = Raw(b'[{"type":"advisor_20260301","model":"claude-opus-4-8","model":null}]')
+    assert refused(Request({**raw.read_fields(encode(WHOLE)), "tools": tools}, "m")) == ("invalid_json", "tools")
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        [SEARCH, {**ADVISOR, "model": None}],
+        [{"name": "rent", "input_schema": {"type": "object", "properties": {"model": {"type": "string"}}}}],
+        [{"type": "custom", "name": "rent", "model": "T"}],
+        ["model"],
+        {"model": "T"},
+    ],
+)
+def test_what_only_looks_like_a_model_of_its_own_passes(tools: object) -> None:
+    check(request({**WHOLE, "tools": tools}))
 
 
 def test_what_only_looks_like_a_file_passes() -> None:

@@ -8,6 +8,7 @@ from gateway.features import Request, Usage, Whole
 from gateway.wire import load
 from gateway.wire.anthropic_meter import AnthropicMeter
 from gateway.wire.dialect import Dialect
+from gateway.wire.signing import pack
 
 ASKED = Request({}, "m")
 
@@ -77,3 +78,22 @@ def test_a_refusal_keeps_its_status_and_its_words() -> None:
 
 def test_its_streams_have_a_meter_of_their_own() -> None:
     assert isinstance(WIRE.meter(WIRE.read_request(BODY), 1024), AnthropicMeter)
+
+
+def test_a_thought_that_another_language_signed_is_not_shown_to_its_own_backends() -> None:
+    thought = {
+        "type": "thinking",
+        "thinking": "Hm.",
+        "signature": pack("c2ln", "openai_responses", "anthropic_messages"),
+    }
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [thought, {"type": "text", "text": "Hello"}]},
+        {"role": "user", "content": "Well?"},
+    ]
+    request = WIRE.read_request(json.dumps({"model": "m", "max_tokens": 9, "messages": turns}).encode())
+    body, lost = WIRE.write_request(request, Raw(b'"claude"'), Dialect(), ask_usage=False)
+    assert b"gw1." not in body
+    assert b"Hello" in body
+    assert json.loads(body)["model"] == "claude"
+    assert lost == ["thinking.blocks"]

@@ -61,6 +61,7 @@ def blocks(*events: Event) -> tuple[list[object], list[str]]:
 
 EMPTY = {"type": "text", "text": ""}
 HIDDEN = {"type": "thinking", "thinking": "", "signature": ""}
+NOBODYS = "gw1.nobody.nobody"
 
 
 def says(text: str) -> dict[str, str]:
@@ -132,7 +133,8 @@ def test_a_thought_is_signed_at_its_end() -> None:
         (0, signs("gw1.gemini.CiQ=")),
         (0, "stop"),
     ]
-    assert blocks(BlockOpened(0, Thinking("hm")), BlockClosed(0))[0] == [(0, HIDDEN), (0, thinks("hm")), (0, "stop")]
+    unsigned = blocks(BlockOpened(0, Thinking("hm")), BlockClosed(0))[0]
+    assert unsigned == [(0, HIDDEN), (0, thinks("hm")), (0, signs(NOBODYS)), (0, "stop")]
 
 
 def test_a_hidden_thought_is_told_whole_and_may_still_find_words() -> None:
@@ -144,6 +146,7 @@ def test_a_hidden_thought_is_told_whole_and_may_still_find_words() -> None:
         (0, "stop"),
         (1, HIDDEN),
         (1, thinks("hm")),
+        (1, signs(NOBODYS)),
         (1, "stop"),
     ]
 
@@ -221,6 +224,7 @@ def test_words_end_where_others_begin_and_go_on_in_a_new_block() -> None:
     assert said == [
         (0, HIDDEN),
         (0, thinks("h")),
+        (0, signs(NOBODYS)),
         (0, "stop"),
         (1, EMPTY),
         (1, says("a")),

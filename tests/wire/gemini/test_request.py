@@ -120,3 +120,13 @@ def test_a_name_written_in_numbers_hides_nothing() -> None:
     body = rb'{"contents":[{"parts":[{"file\u0044ata":{"file\u0055ri":"f\u0069les/abc"}}]}]}'
     with pytest.raises(UnsupportedFeature):
         check(Request(split(body), "m"))
+
+
+@pytest.mark.parametrize("within", ["", "generateContentRequest."])
+def test_a_limit_said_twice_is_refused(within: str) -> None:
+    said = b'{"generationConfig": {"maxOutputTokens": 5, "maxOutputTokens": 9}}'
+    body = b'{"generateContentRequest":%b}' % said if within else said
+    with pytest.raises(BadRequest) as caught:
+        check(Request(split(body), "m"))
+    assert caught.value.reason == "duplicate_field"
+    assert caught.value.param == f"{within}generationConfig.maxOutputTokens"
