@@ -334,9 +334,9 @@ def test_an_object_in_a_bucket_is_nobodys_to_name() -> None:
     source = {"s3Location": {"uri": "s3://bucket/x.png"}}
     turn = {"role": "user", "content": [{"image": {"format": "png", "source": source}}]}
     body = json.dumps({"messages": [turn]}).encode()
-    for text in (body, body.replace(b"s3Location", b"s3\\u004cocation")):
+    for spelling in (body, body.replace(b"s3Location", b"s3\\u004cocation")):
         with pytest.raises(BadRequest, match="bucket") as refused:
-            check(Request(read_fields(text), "m"))
+            check(Request(read_fields(spelling), "m"))
         assert refused.value.reason == "unsupported_feature"
     words = json.dumps({"messages": [{"role": "user", "content": [{"text": "s3Location \u00fc"}]}]}).encode()
     check(Request(read_fields(words), "m"))
