@@ -10,10 +10,11 @@ from msgspec.json import decode
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamError
 from gateway.features import Request, Whole
 from gateway.wire import PLAIN, Addressed, Pattern, Wire, load, raw
+from gateway.wire.call_ids import CallIds
 from gateway.wire.codec import Codec, OutCodec, codec
 from gateway.wire.crossing import Crossing
 from gateway.wire.dialect import Dialect, apply
-from gateway.wire.ir import Ask
+from gateway.wire.ir import Ask, ToolCall
 from gateway.wire.losses import Losses
 
 # The operation that a conversation is in each language: where a provider's row has a path for it, it can be reached.
@@ -69,7 +70,12 @@ class Bridge:
             answer = self._outbound.read_answer(body, losses)
         except (ValueError, RecursionError) as error:
             raise UpstreamBroken("The upstream's answer can't be read.") from error
-        written = self._inbound.write_answer(answer, self._ask(request), losses)
+        ask = self._ask(request)
+        ids = CallIds(ask.messages)
+        for block in answer.content:
+            if isinstance(block, ToolCall):
+                ids.settle(block)
+        written = self._inbound.write_answer(answer, ask, losses)
         return Whole(answer.usage, answer.finish, written, tuple(losses.names()))
 
     def check_stream(self, content_type: str) -> None:
@@ -78,12 +84,14 @@ class Bridge:
 
     def meter(self, request: Request, event_bytes: int) -> Crossing:
         losses = Losses()
+        ask = self._ask(request)
         return Crossing(
             self._outbound.framing(event_bytes),
             self._outbound.reader(losses),
-            self._inbound.writer(self._ask(request), losses),
+            self._inbound.writer(ask, losses),
             losses,
             event_bytes=event_bytes,
+            ids=CallIds(ask.messages),
         )
 
     def read_error(self, status: int, headers: Mapping[bytes, bytes], body: bytes) -> UpstreamError:
@@ -97,11 +105,12 @@ class Bridge:
 
     def _ask(self, request: Request) -> Ask:
         """The inner form, made once for all attempts."""
-        if not isinstance(request.inner, Ask):
+        ask = request.inner
+        if not isinstance(ask, Ask):
             ask = request.inner = self._inbound.read_request(request)
-            ask.query = request.query
-            return ask
-        return request.inner
+        # Whoever looked at the request before may have made it: a reader doesn't see the address.
+        ask.query = request.query
+        return ask
 
 
 @cache

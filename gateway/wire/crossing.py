@@ -8,8 +8,9 @@ from typing import Final
 
 from gateway.errors import GatewayError, UpstreamBroken, UpstreamError
 from gateway.features import Usage
+from gateway.wire.call_ids import CallIds
 from gateway.wire.codec import Framing, Reader, Writer
-from gateway.wire.ir import BlockGrew, BlockOpened, Event, Finished, Media, Refusal, Text, Thinking
+from gateway.wire.ir import BlockGrew, BlockOpened, Event, Finished, Media, Refusal, Text, Thinking, ToolCall
 from gateway.wire.losses import Losses
 
 _TOLD: Final = "The upstream reported an error in its stream."
@@ -21,7 +22,8 @@ _NO_JSON: Final = "The upstream sent an event that can't be read."
 class Crossing:
     """See StreamMeter. `event_bytes` caps all that is held before the first content.
 
-    `carried`: what the caller gets are the frames themselves, so the writer only says how the stream broke.
+    `carried`: what the caller gets are the frames themselves, so the writer only says how the stream broke. `ids`: who
+    sees to it that calls have each an id of its own.
     """
 
     __slots__ = (
@@ -30,6 +32,7 @@ class Crossing:
         "_framing",
         "_held",
         "_held_bytes",
+        "_ids",
         "_losses",
         "_reader",
         "_writer",
@@ -51,12 +54,14 @@ class Crossing:
         *,
         event_bytes: int,
         carried: bool = False,
+        ids: CallIds | None = None,
     ) -> None:
         self._framing = framing
         self._reader = reader
         self._writer = writer
         self._losses = losses
         self._carried = carried
+        self._ids = ids
         self._event_bytes = event_bytes
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -128,8 +133,11 @@ class Crossing:
             self.committed = True
             self.usage = event.usage
             self.finish = event.finish
-        elif type(event) is BlockOpened and not self.committed:
-            self.committed = _says_something(event)
+        elif type(event) is BlockOpened:
+            if self._ids is not None and isinstance(event.block, ToolCall):
+                self._ids.settle(event.block)
+            if not self.committed:
+                self.committed = _says_something(event)
         if not self._carried:
             out.append(self._writer.feed(event))
 

@@ -7,7 +7,8 @@ from msgspec import Raw
 
 from gateway.errors import BadRequest, UnsupportedFeature, UpstreamBroken, UpstreamRefused
 from gateway.features import Request, Usage
-from gateway.wire import load
+from gateway.wire import Addressed, load
+from gateway.wire.addresses import check_addresses
 from gateway.wire.bridge import CONVERSATIONS, LANGUAGES, between
 from gateway.wire.dialect import Dialect
 
@@ -58,6 +59,16 @@ def test_the_inner_form_is_made_once_for_all_attempts() -> None:
     inner = request.inner
     between("anthropic_messages", "gemini").write_request(request, MODEL, Dialect(), ask_usage=False)
     assert request.inner is inner is not None
+
+
+def test_a_form_that_somebody_else_made_before_knows_how_a_stream_is_wanted() -> None:
+    wire = between("gemini", "openai_chat")
+    body = json.dumps({"contents": [{"role": "user", "parts": [{"text": "Grüße"}]}]})
+    address = Addressed("m", stream=True, query="alt=sse")
+    request = wire.read_request(body.encode(), address)
+    check_addresses("gemini", request)  # what JSON escapes is looked at closely
+    assert request.inner is not None
+    assert wire.meter(request, 1000).media_type == b"text/event-stream"
 
 
 def test_a_whole_answer_is_written_in_the_callers_language() -> None:
@@ -119,3 +130,21 @@ def test_there_is_a_bridge_between_any_two(inbound: str, outbound: str) -> None:
     assert wire.passes == ()
     assert load(inbound).write_error(BadRequest("No."), "r") == wire.write_error(BadRequest("No."), "r")
     assert LANGUAGES[CONVERSATIONS[outbound]] == outbound
+
+
+CALLED = [
+    {"role": "user", "content": "How is the weather?"},
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "call_0", "name": "f", "input": {}}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_0", "content": "Fine."}]},
+]
+CALLS = [{"function": {"name": "f", "arguments": {}}}]
+CALLING = {"message": {"role": "assistant", "content": "Hm.", "tool_calls": CALLS}, "done": True}
+
+
+def test_a_call_without_a_name_of_its_own_gets_none_that_an_earlier_one_has() -> None:
+    wire = between("anthropic_messages", "ollama")
+    body = json.dumps({"model": "m", "max_tokens": 9, "messages": CALLED}).encode()
+    whole = wire.read_whole(wire.read_request(body), "application/json", json.dumps(CALLING).encode())
+    assert json.loads(whole.body or b"")["content"][1]["id"] == "call_0_1"
+    meter = wire.meter(wire.read_request(body), 1000)
+    assert b'"id":"call_0_1"' in meter.feed(json.dumps(CALLING).encode() + b"\n")
