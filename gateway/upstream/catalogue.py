@@ -12,6 +12,7 @@ from gateway.upstream.names import Named, Names
 from gateway.upstream.pool import Origin, origin_of
 from gateway.wire import Wire, load
 from gateway.wire.bridge import CONVERSATIONS, LANGUAGES, between
+from gateway.wire.codec import codec
 from gateway.wire.counting import COUNTS, counting
 from gateway.wire.raw import text_of
 
@@ -95,6 +96,9 @@ class Catalogue:
         self._names = Names(settings.models, settings.name_rules)
         self._plans: dict[_Key, Plan] = {}
         self._spelled: dict[_Key, Plan] = {}
+        # Imported now, not while the first caller waits.
+        for language in CONVERSATIONS:
+            codec(language)
         for backend in settings.backends.values():
             header_lines(backend.provider.auth, backend.api_key)
 
