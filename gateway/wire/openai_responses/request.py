@@ -54,7 +54,7 @@ _ROLES: Final[dict[str, Role]] = {
 # Items that the caller's side makes; all others are the model's.
 _ANSWERS: Final = ("_output", "_response", "_tools")
 # What names something stored, in a tool of OpenAI's; in JSON a name may be spelt with escapes.
-_HELD: Final = (b"vector_store_ids", b"file_id", b"container", b"skill_id", b"\\u00")
+_HELD: Final = (b'"model"', b"vector_store_ids", b"file_id", b"container", b"skill_id", b"\\u00")
 _HOLDERS: Final = frozenset(("vector_store_ids", "file_id", "file_ids", "container_id", "skill_id"))
 
 
@@ -133,8 +133,17 @@ def _check_items(raw: Raw) -> None:
 def _check_tools(raw: Raw) -> None:
     for at, item in enumerate(items_in(raw, "tools")):
         tool = decode(item)
-        if isinstance(tool, dict) and tool.get("type") not in ("function", "custom", "namespace") and _holds(tool):
+        if not isinstance(tool, dict) or tool.get("type") in ("function", "custom", "namespace"):
+            continue
+        if _holds(tool):
             raise _stored(f"tools[{at}]")
+        if tool.get("model") is not None:
+            # It would be called with our key, whatever models the caller's key may call.
+            raise BadRequest(
+                "A tool can't name a model of its own through this gateway.",
+                code="unsupported_feature",
+                param=f"tools[{at}].model",
+            )
 
 
 def _holds(value: object) -> bool:

@@ -29,6 +29,7 @@ FILE: JSON = {"type": "input_file", "file_id": "file-1"}
         ({"tools": [{"type": "file_search", "vector_store_ids": ["vs_1"]}]}, "tools[0]"),
         ({"tools": [{"type": "code_interpreter", "container": "cntr_1"}]}, "tools[0]"),
         ({"tools": [{"type": "code_interpreter", "container": {"type": "auto", "file_ids": ["f"]}}]}, "tools[0]"),
+        ({"tools": [{"type": "image_generation", "model": "gpt-image-9"}]}, "tools[0].model"),
         ({"tools": [{"type": "shell", "environment": {"skills": [{"skill_id": "s"}]}}]}, "tools[0]"),
     ],
 )
