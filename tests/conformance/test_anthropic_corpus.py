@@ -19,8 +19,8 @@ __all__ = ["recorded"]
 WIRE = load("anthropic_messages")
 COUNTS = load("anthropic_count")
 OPERATIONS = ("messages", "count_tokens")
-# Files and containers that are stored with the provider, which no caller of ours may name.
-STORED = ('"file_id"', '"container"', '"container_upload"')
+# What no caller of ours may name: files and containers that are stored with the provider, a tool's own model.
+REFUSED = ('"file_id"', '"container"', '"container_upload"', '"advisor_')
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +40,9 @@ def spent(*told: dict[str, Any]) -> Usage | None:
 
 
 def read(one: Exchange) -> Request | None:
-    """The request as the gateway reads it; None where it names what is stored, which is refused."""
+    """The request as the gateway reads it; None where it names what is refused."""
     wire = COUNTS if one.operation == "count_tokens" else WIRE
-    if not any(word in (one.request.body or "") for word in STORED):
+    if not any(word in (one.request.body or "") for word in REFUSED):
         return wire.read_request(one.asked)
     with contextlib.suppress(BadRequest):
         return wire.read_request(one.asked)
