@@ -9,6 +9,7 @@ from gateway.errors import (
     GatewayError,
     GatewayFault,
     RateLimited,
+    Unauthorized,
     UpstreamBusy,
     UpstreamError,
 )
@@ -20,6 +21,7 @@ CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
 RETRY_AFTER_MOST_S: Final = 60
 RETRY_AFTER_SHED_S: Final = 2
+_NOT_AGAIN: Final = (b"x-should-retry", b"false")
 
 
 # Languages whose clients read a request's id under another name too (platform.claude.com/docs/en/api/errors).
@@ -54,7 +56,10 @@ def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
         headers += _wait(RETRY_AFTER_SHED_S)
     elif isinstance(error, UpstreamError | DeadlineExceeded) or error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         # Our attempts are spent, and some of them may have been billed: the client's own three would triple that.
-        headers.append((b"x-should-retry", b"false"))
+        headers.append(_NOT_AGAIN)
+    elif isinstance(error, Unauthorized):
+        # No client of a vendor's asks again after a 401, but Claude Code does, ten times within minutes.
+        headers.append(_NOT_AGAIN)
     return headers
 
 

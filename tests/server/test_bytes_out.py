@@ -6,6 +6,7 @@ from gateway.errors import (
     Bug,
     DeadlineExceeded,
     Draining,
+    Forbidden,
     GatewayError,
     NoRoute,
     RateLimited,
@@ -61,7 +62,12 @@ def test_who_would_only_pay_again_is_told_not_to(error: GatewayError) -> None:
     assert b"retry-after" not in said(error)
 
 
-@pytest.mark.parametrize("error", [Unauthorized("who"), WrongMethod("how")])
+def test_who_has_no_key_of_ours_is_told_not_to_come_again_with_it() -> None:
+    """Claude Code 2.1 asks ten times more after a 401 that doesn't say so, for minutes."""
+    assert said(Unauthorized("who"))[b"x-should-retry"] == b"false"
+
+
+@pytest.mark.parametrize("error", [Forbidden("no"), WrongMethod("how")])
 def test_callers_errors_say_nothing_of_trying_again(error: GatewayError) -> None:
     assert set(said(error)) == {b"content-type", b"cache-control"}
 
