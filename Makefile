@@ -5,7 +5,8 @@ export PYTHON
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-real setup-clients run test check coverage conformance test-real bench image lock clean
+.PHONY: help setup setup-dev setup-real setup-clients setup-agents run test check coverage conformance test-clients test-real bench \
+  image lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -46,6 +47,17 @@ setup-clients: setup-dev ## the official clients that make conformance asks with
 conformance: setup-clients ## recorded traffic of every provider through every language, heard by official clients
 	@.venv/bin/python -m tests.conformance.recorded.run $(ARGS)
 
+setup-agents: setup-clients tests/clients/node/node_modules/.package-lock.json ## what else make test-clients runs
+	@deploy/install .venv-agents agents
+
+tests/clients/node/node_modules/.package-lock.json: tests/clients/node/package-lock.json
+	@echo "install: Node packages into tests/clients/node"
+	@npm --prefix tests/clients/node ci --loglevel=error
+	@touch $@
+
+test-clients: setup-agents ## what callers use, as others wrote it, each against models of other languages
+	@.venv/bin/python -m tests.clients.run $(ARGS)
+
 test-real: setup-real ## real models, and clients and stand-ins that others wrote
 	.venv/bin/python -m pytest -m real tests/real $(ARGS)
 
@@ -61,5 +73,5 @@ lock: ## write every lock anew
 	@deploy/lock $(ARGS)
 
 clean: ## remove what make made
-	rm -rf .venv .venv-* build dist tests/real/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	rm -rf .venv .venv-* build dist tests/*/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis \
 	  .import_linter_cache .grimp_cache .coverage
