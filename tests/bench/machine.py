@@ -6,6 +6,8 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench import nginx
@@ -32,14 +34,21 @@ def facts() -> dict[str, str]:
 
 def calibration_ms(core: int) -> float:
     """CPU time of one fixed pure-Python loop on `core`: what figures of different runs may be scaled by."""
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
+    with on_core(core):
         begun_ns = time.thread_time_ns()
         total = 0
         for turn in range(_CALIBRATION_TURNS):
             total += turn & 7
         return (time.thread_time_ns() - begun_ns) / 1e6
+
+
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """What is done meanwhile is done on `core`."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
     finally:
         os.sched_setaffinity(0, allowed)
 

@@ -22,14 +22,14 @@ from types import FrameType
 
 import msgspec
 
-from tests.bench import lineup, machine, nginx
+from tests.bench import deciding, lineup, machine, nginx
 from tests.bench.bodies import JSON_ANSWER
 from tests.bench.figures import spread
 from tests.bench.lineup import CHAT_PATH, GATEWAY_COMMAND, Contender, Cores, Lineup
 from tests.bench.loads import Job, Outcome, Pace
 from tests.bench.processes import Company, StartError, end_below
 from tests.bench.scoreboard import Row, Sample, remarks, rows, table
-from tests.bench.works import WORKS, Work
+from tests.bench.works import DECISIONS, PLAN, WORKS, Decision, Work
 
 _NORMAL = Pace(rounds=8, seconds=2, own_requests=100_000, idle_streams=5000)
 _QUICK = Pace(rounds=2, seconds=1, own_requests=20_000, idle_streams=1000)
@@ -42,13 +42,35 @@ _ALWAYS = ("direct", "passthrough")
 class Bench:
     """One run: works, contenders and samples so far."""
 
-    def __init__(self, works: Sequence[Work], pace: Pace, cores: Cores, folder: Path, ceiling_s: float | None) -> None:
+    def __init__(
+        self,
+        works: Sequence[Work],
+        decisions: Sequence[Decision],
+        pace: Pace,
+        cores: Cores,
+        folder: Path,
+        ceiling_s: float | None,
+    ) -> None:
         self.works = works
+        self.decisions = decisions
         self.pace = pace
         self.samples: list[Sample] = []
         self._cores = cores
         self._folder = folder
         self._deadline_s = None if ceiling_s is None else time.monotonic() + ceiling_s
+
+    def decide(self, told: Callable[[Sample], None]) -> None:
+        """The routing decision alone, on the proxy's core, all rounds."""
+        for turn in range(self.pace.rounds):
+            for one in self.decisions:
+                calibration_ms = machine.calibration_ms(self._cores.proxy)
+                with machine.on_core(self._cores.proxy):
+                    found = deciding.measure(one.places)
+                flaws = ["a place was left out"] if found.bad else []
+                figures = found.figures | {"calibration_ms": calibration_ms}
+                sample = Sample(one.name, "gateway", turn, found.decisions, found.bad, flaws, figures)
+                self.samples.append(sample)
+                told(sample)
 
     def measure(self, line: Lineup, wanted: Sequence[str], told: Callable[[Sample], None]) -> None:
         """All works, all rounds; each round has every contender, in turns from the front and from the back."""
@@ -68,7 +90,8 @@ class Bench:
 
     def estimate_s(self, wanted: Sequence[str]) -> float:
         """About how long the works take."""
-        return sum(
+        decisions_s = self.pace.rounds * deciding.ABOUT_S * len(self.decisions)
+        return decisions_s + sum(
             work.load.seconds(self.pace)
             * len([name for name in work.contenders if name in wanted or name in _ALWAYS])
             * (1 if work.once else self.pace.rounds)
@@ -124,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(missing, file=sys.stderr)
         return 2
     allowed = sorted(os.sched_getaffinity(0))
-    cores = Cores(proxy=allowed[0], load=allowed[1])
+    cores = Cores(proxy=allowed[0], load=allowed[-1])
     signal.signal(signal.SIGTERM, _leave)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -138,19 +161,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = options.keep
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gateway-bench-")))
-        bench = Bench([work for work in WORKS if work.name in options.works], pace, cores, folder, ceiling_s)
+        works = [work for work in WORKS if work.name in options.works]
+        decisions = DECISIONS if PLAN in options.works and "gateway" in options.contenders else ()
+        bench = Bench(works, decisions, pace, cores, folder, ceiling_s)
         print(", ".join(f"{name} {fact}" for name, fact in facts.items()))
         print(f"about {bench.estimate_s(options.contenders):.0f} s; proxy on core {cores.proxy}, load on {cores.load}")
-        company = stack.enter_context(Company(folder))
-        os.sched_setaffinity(0, {cores.load})
-        try:
-            line = lineup.start(company, cores, set(options.contenders), options.gateway_command, JSON_ANSWER)
-        except StartError as error:
-            print(error, file=sys.stderr)
-            return 1
         told = _teller(options.json, facts)
-        bench.measure(line, options.contenders, told)
-    board = rows(bench.works, bench.samples)
+        bench.decide(told)
+        if works:
+            company = stack.enter_context(Company(folder))
+            os.sched_setaffinity(0, {cores.load})
+            try:
+                line = lineup.start(company, cores, set(options.contenders), options.gateway_command, JSON_ANSWER)
+            except StartError as error:
+                print(error, file=sys.stderr)
+                return 1
+            bench.measure(line, options.contenders, told)
+    board = rows([*decisions, *works], bench.samples)
     print()
     print(table(board))
     for remark in remarks(board):
@@ -198,6 +225,8 @@ def _pace(options: argparse.Namespace) -> Pace:
 
 
 def _missing(works: Sequence[str]) -> str | None:
+    if [*works] == [PLAN]:
+        return None
     if nginx.binary() is None or shutil.which("wrk") is None or shutil.which("taskset") is None:
         return "nginx, wrk and taskset are needed: apt-get install nginx-light wrk util-linux"
     if len(os.sched_getaffinity(0)) < 2:
@@ -214,7 +243,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench.run", description="nginx and the gateway at the same works"
     )
-    known = [work.name for work in WORKS]
+    known = [PLAN, *(work.name for work in WORKS)]
 
     def several(choices: Sequence[str]) -> Callable[[str], list[str]]:
         def split(text: str) -> list[str]:

@@ -5,11 +5,14 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tests.bench.figures import Spread, paired_differences, paired_ratios, spread
-from tests.bench.works import Goal, Work
+from tests.bench.works import Decision, Goal, Work
 
 REFERENCE = "nginx"
 _LATENCIES = ("p50_us", "p99_us")
-_ALSO_SHOWN = ("added_p50_us", "added_p99_us", "own_p50_us", "own_p999_us", "kib_per_stream")
+_ALSO_SHOWN = (
+    *("added_p50_us", "added_p99_us", "own_p50_us", "own_p999_us", "kib_per_stream"),
+    *("loaded_us", "sticky_us", "promise_us"),
+)
 _DISTURBED_SHARE = 0.1
 
 
@@ -60,7 +63,7 @@ class Row(msgspec.Struct, frozen=True):
         return flat
 
 
-def rows(works: Iterable[Work], samples: Sequence[Sample]) -> list[Row]:
+def rows(works: Iterable[Work | Decision], samples: Sequence[Sample]) -> list[Row]:
     """One row for each contender of each work that was measured."""
     found = []
     for work in works:
@@ -123,7 +126,7 @@ def remarks(board: Sequence[Row]) -> list[str]:
     return found
 
 
-def _row(work: Work, name: str, samples: Sequence[Sample]) -> Row:
+def _row(work: Work | Decision, name: str, samples: Sequence[Sample]) -> Row:
     own = [sample for sample in samples if sample.contender == name]
     figures = {
         figure: values
@@ -146,7 +149,7 @@ def _row(work: Work, name: str, samples: Sequence[Sample]) -> Row:
     )
 
 
-def _compared(work: Work, name: str, samples: Sequence[Sample]) -> dict[str, Spread]:
+def _compared(work: Work | Decision, name: str, samples: Sequence[Sample]) -> dict[str, Spread]:
     def values(contender: str, figure: str) -> dict[int, float]:
         return _by_turn([sample for sample in samples if sample.contender == contender], figure)
 

@@ -66,6 +66,25 @@ class Plain(msgspec.Struct, frozen=True):
     answer_bytes: int
 
 
+class Decision(msgspec.Struct, frozen=True):
+    """The routing decision alone, among so many places: nobody answers, nothing is sent."""
+
+    name: str
+    places: int
+    goals: tuple[Goal, ...]
+    contenders: tuple[str, ...] = ("gateway",)
+    events: int = 0
+
+
+# By this name all of them are asked for.
+PLAN = "plan"
+DECISIONS = (
+    Decision("plan_1", 1, (Goal("cpu_us", must=10),)),
+    Decision("plan_3", 3, (Goal("cpu_us", must=10),)),
+    Decision("plan_12", 12, (Goal("cpu_us", must=25, aim=22),)),
+    Decision("plan_64", 64, (Goal("cpu_us", must=150),)),
+)
+
 _CHAT = chat_request(Upstream.CHAT.model, 400)
 _LONG_CHAT = chat_request(Upstream.CHAT.model, 64 * 1024, turns=16)
 _STREAM = chat_request(Upstream.BURST.model, 460, stream=True)
