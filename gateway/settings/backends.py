@@ -6,6 +6,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from gateway.settings.fields import HOURS, MOST_CARBON
 from gateway.settings.findings import Findings, suggestion
 from gateway.settings.models import BackendRow, GatewayFile, TargetRow, TimeoutsRow
 from gateway.settings.places import base_url, is_near
@@ -13,11 +14,13 @@ from gateway.settings.scalars import Unclear
 from gateway.settings.shape import Backend, Price, Provider, Secret, Target, Timeouts
 from gateway.settings.substitution import secret
 from gateway.settings.words import STAND_IN
-from gateway.settings.yaml import Document, Place
+from gateway.settings.yaml import Document, Place, read_once
 
 USUAL = Timeouts()
 # A model that thinks is silent for longer.
 REASONING = Timeouts(first_token_s=120.0, idle_s=60.0)
+
+MOST_GRID_BYTES = 64 * 1024
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _OURS = ("account", "resource", "deployment", "project", "region")
@@ -126,9 +129,29 @@ class BackendReader:
             slots=row.slots,
             usd_per_hour=row.usd_per_hour,
             power_watts=row.power_watts,
-            carbon_g_per_kwh=row.carbon_g_per_kwh if isinstance(row.carbon_g_per_kwh, float) else 0.0,
             timeouts=timeouts(row.timeouts),
+            hardware=row.hardware.class_ if row.hardware else "",
+            elastic=row.elastic,
+            usd_per_kwh=row.usd_per_kwh,
+            grams=self._grams(place, row),
         )
+
+    def _grams(self, place: Place, row: BackendRow) -> tuple[float, ...]:
+        match row.carbon_g_per_kwh:
+            case None:
+                return ()
+            case str() as name:
+                path = self._beside / name
+                self.sources.append(str(path))
+                try:
+                    return hourly(read_once(path, MOST_GRID_BYTES))
+                except Unclear as unclear:
+                    self._wrong((*place, "carbon_g_per_kwh"), f"{path} {unclear.what}", unclear.mend)
+                    return ()
+            case tuple() as values:
+                return values
+            case value:
+                return (value,)
 
     def _fill(self, place: Place, provider: Provider, row: BackendRow) -> Provider:
         """The provider with its placeholders replaced by the backend's keys of the same names."""
@@ -190,6 +213,31 @@ class BackendReader:
         if source:
             self.sources.append(source)
         return found
+
+
+def hourly(data: bytes) -> tuple[float, ...]:
+    """Grams a kilowatt-hour of 24 hours (UTC) from CSV: 24 numbers, or rows of an hour and its number. Unclear.
+
+    A heading is passed over; of a row with more columns the first and the last count.
+    """
+    mend = f"write {HOURS} numbers, or {HOURS} rows such as 0,380"
+    lines = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines() if line.strip()]
+    rows = [[cell.strip() for cell in line.split(",") if cell.strip()] for line in lines]
+    if rows and not any(map(_is_number, rows[0])):
+        del rows[0]
+    cells = [cell for row in rows for cell in row]
+    if len(rows) == HOURS and all(len(row) > 1 for row in rows):
+        by_hour = {row[0].zfill(2): row[-1] for row in rows}
+        cells = [by_hour.get(f"{hour:02}", "") for hour in range(HOURS)]
+    if len(cells) != HOURS:
+        raise Unclear(f"has {len(cells)} numbers", mend)
+    if not all(_is_number(cell) and 0 <= float(cell) <= MOST_CARBON for cell in cells):
+        raise Unclear("doesn't have a carbon intensity for each hour", mend)
+    return tuple(map(float, cells))
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[0-9]{1,6}(\.[0-9]{0,9})?", text) is not None
 
 
 def timeouts(*rows: TimeoutsRow, otherwise: Timeouts = USUAL) -> Timeouts:

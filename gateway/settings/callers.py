@@ -2,14 +2,16 @@
 
 from collections.abc import Collection
 
-from gateway.settings.findings import Findings, suggestion
-from gateway.settings.models import CallersFile
+from gateway.routing.geo import countries
+from gateway.routing.policy import Choice, Require
+from gateway.settings.findings import Findings, is_blank, suggestion
+from gateway.settings.models import CallersFile, ChoiceRow, TeamRow
 from gateway.settings.shape import Caller, May
 from gateway.settings.yaml import Document, Place
 
 # They protect something, so a file that relies on them is refused until they do.
-UNENFORCED = ("jurisdictions", "providers", "limits", "budget")
-WITHOUT_EFFECT = ("organisation", "home", "tags", "priority")
+UNENFORCED = ("limits", "budget")
+WITHOUT_EFFECT = ("organisation", "home")
 
 
 def callers(
@@ -23,6 +25,7 @@ def callers(
                 findings.wrong(document, place, "is not enforced by this version", "leave it out until it is")
             elif key in WITHOUT_EFFECT:
                 findings.note(document, place, "has no effect in this version")
+        check_choice(document, ("teams", name, "providers"), team.providers, findings, providers, "provider")
     seen: dict[str, str] = {}
     found = []
     for name, row in file.keys.items():
@@ -39,6 +42,47 @@ def callers(
             mend = suggestion(row.team, list(file.teams), "team")
             findings.wrong(document, (*place, "team"), f"{row.team} isn't a team", mend)
             continue
-        may = May(row.may.policies, row.may.priority, row.may.plan, row.may.byok)
-        found.append(Caller(name, row.team, bytes.fromhex(row.hash), its_team.models or (), row.expires, may))
+        found.append(
+            Caller(
+                name=name,
+                team=row.team,
+                digest=bytes.fromhex(row.hash),
+                models=its_team.models or (),
+                expires_at=row.expires,
+                may=May(row.may.policies, row.may.priority, row.may.plan, row.may.byok),
+                tags=dict(its_team.tags),
+                priority=its_team.priority,
+                require=require(its_team),
+            )
+        )
     return tuple(found)
+
+
+def require(team: TeamRow) -> Require:
+    """What holds for a team's requests, whatever policies say."""
+    return Require(
+        jurisdictions=countries(team.jurisdictions) if team.jurisdictions else None, providers=choice(team.providers)
+    )
+
+
+def choice(row: ChoiceRow | None) -> Choice:
+    """The names a row allows; all of them where there is none."""
+    if row is None:
+        return Choice()
+    return Choice(frozenset(row.only) if row.only else None, frozenset(row.not_ or ()))
+
+
+def check_choice(
+    document: Document, place: Place, row: ChoiceRow | None, findings: Findings, known: Collection[str], what: str
+) -> None:
+    """Findings where a row names nothing, or somebody nobody knows; nothing is said where nobody is known."""
+    if row is None:
+        return
+    if is_blank(document, place):
+        findings.wrong(document, place, "is empty", "write only: […] or not: […], or remove the key")
+    for key, names in (("only", row.only), ("not", row.not_)):
+        for at, name in enumerate(names or ()):
+            if known and name not in known:
+                mend = suggestion(name, list(known), what)
+                article = "an" if what[0] in "aeiou" else "a"
+                findings.wrong(document, (*place, key, at), f"{name} isn't {article} {what}", mend)

@@ -64,4 +64,5 @@ def provider(name: str, row: ProviderRow) -> Provider:
         docs=row.docs,
         crossing=dict(row.crossing),
         fetches_urls=row.fetches_urls,
+        prefill=row.prefill,
     )

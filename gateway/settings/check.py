@@ -1,4 +1,4 @@
-"""`gateway check`: what is wrong with a configuration, its JSON Schema, and what another one would change."""
+"""`gateway check`: what is wrong with a configuration and its policies, its JSON Schema, what another one changes."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,9 +7,11 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from gateway.errors import ConfigProblem
-from gateway.settings.load import config_path, own_environment, read_settings
+from gateway.settings.examples import prove
+from gateway.settings.load import config_path, own_environment, providers, read_settings, settings_of
 from gateway.settings.models import GatewayFile
 from gateway.settings.options import ServeOptions
+from gateway.settings.policy_rows import PolicyFile
 from gateway.settings.reader import Reading
 from gateway.settings.shape import Secret, Settings
 
@@ -30,7 +32,15 @@ def check(
     if reading.settings is None:
         return [str(problem) for problem in reading.problems], FOUND_WRONG
     if other is None:
-        return [*map(_noted, reading.notes), _summary(reading.settings)], FINE
+        settings = reading.settings
+
+        def at(pop: str) -> Settings:
+            return settings_of(_read(config, {**around, "GATEWAY_POP": pop}, dev=dev))
+
+        failing = prove(reading.proofs, settings, at, providers()) if reading.proofs else []
+        if failing:
+            return [*map(str, failing)], FOUND_WRONG
+        return [*map(_noted, reading.notes), _summary(settings, sum(len(one.examples) for one in reading.proofs))], FINE
     next_one = _read(other, around, dev=dev)
     if next_one.settings is None:
         return [str(problem) for problem in next_one.problems], FOUND_WRONG
@@ -38,8 +48,11 @@ def check(
 
 
 def schema() -> str:
-    """The JSON Schema of gateway.yaml."""
-    return json.dumps(GatewayFile.model_json_schema(by_alias=True), indent=2)
+    """The JSON Schema of gateway.yaml, with that of a policy among its definitions, as PolicyFile."""
+    found = GatewayFile.model_json_schema(by_alias=True)
+    policy = PolicyFile.model_json_schema(by_alias=True)
+    found["$defs"] |= {**policy.pop("$defs"), PolicyFile.__name__: policy}
+    return json.dumps(found, indent=2)
 
 
 def differences(before: Settings, after: Settings) -> list[str]:
@@ -64,13 +77,17 @@ def _noted(note: ConfigProblem) -> str:
     return f"note: {note}"
 
 
-def _summary(settings: Settings) -> str:
-    return f"ok: {len(settings.backends)} backends, {len(settings.models)} models, {len(settings.callers)} keys"
+def _summary(settings: Settings, examples: int) -> str:
+    found = f"ok: {len(settings.backends)} backends, {len(settings.models)} models, {len(settings.callers)} keys"
+    if settings.policies:
+        found += f", {len(settings.policies)} policies, {examples} examples"
+    return found
 
 
 def _outline(settings: Settings) -> dict[str, object]:
     """The settings without what says nothing of itself: where they came from, and a backend inside each target."""
     found: dict[str, object] = {name: getattr(settings, name) for name in _names(settings) if name not in _ASIDE}
+    found["policies"] = {policy.name: policy for policy in settings.policies}
     found["callers"] = {caller.name: caller for caller in settings.callers}
     found["models"] = {
         name: [
@@ -110,6 +127,8 @@ def _shown(value: object) -> str:
             return "***"
         case bytes():
             return value.hex()[:12] + "…"
+        case frozenset():
+            return "[" + ", ".join(sorted(map(str, value))) + "]"
         case tuple() | list():
             return "[" + ", ".join(map(str, value)) + "]"
         case "":

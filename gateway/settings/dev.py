@@ -88,14 +88,15 @@ def dev_settings(
     )
 
 
-def curl(settings: Settings, key: str, model: str) -> str:
-    """A command to copy that asks one model for a streamed answer."""
+def curl(settings: Settings, key: str, model: str, country: str) -> str:
+    """A command to copy that asks one model for a streamed answer, as if from this country."""
     host = f"[{settings.listen.host}]" if ":" in settings.listen.host else settings.listen.host
     scheme = "https" if settings.listen.tls else "http"
     body = f'{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "hello"}}]}}'
     return (
         f"curl -sN {scheme}://{host}:{settings.listen.port}/v1/chat/completions "
-        f"-H 'authorization: Bearer {key}' -H 'content-type: application/json' -d '{body}'"
+        f"-H 'authorization: Bearer {key}' -H 'content-type: application/json' "
+        f"-H 'cf-ipcountry: {country}' -d '{body}'"
     )
 
 

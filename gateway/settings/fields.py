@@ -3,8 +3,10 @@
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from ipaddress import ip_network
 from typing import Annotated, Literal, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -24,6 +26,12 @@ HOURS = 24
 MOST_CARBON = 5000
 HOUR_S = 3600.0
 DAY_S = 86400.0
+DAY_MINUTES = 24 * 60
+MOST_TIMES = 100.0
+# Headers that hold a key: a policy that matched on one would have to write it down.
+CREDENTIALS = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "api-key", "x-api-key", "x-goog-api-key", "x-gateway-key"}
+)
 
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _RETENTION = re.compile(r"[1-9][0-9]{0,3}d")
@@ -31,6 +39,8 @@ _STATES = frozenset({"redis", "rediss", "redis+cluster", "rediss+cluster", "redi
 _HOST_AND_PORT = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _WORD = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _HASH = re.compile(r"[0-9a-f]{64}")
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+_TIMES = re.compile(r"([0-9]{1,4}(?:\.[0-9]{1,4})?)x")
 _NAME_PART = re.compile(r"[!-~]{1,64}")
 
 
@@ -58,6 +68,11 @@ def rule(read: Callable[[str], T], example: str) -> BeforeValidator:
 
 def _error(unclear: Unclear) -> PydanticCustomError:
     return PydanticCustomError(UNCLEAR, "{what}; {mend}", {"what": unclear.what, "mend": unclear.mend})
+
+
+def as_list(value: object) -> object:
+    """One text for a list of one."""
+    return [value] if isinstance(value, str) else value
 
 
 def kind_of(value: object) -> str:
@@ -143,6 +158,51 @@ def _name(text: str) -> str:
 def _retention(text: str) -> str:
     if text not in {"none", "unknown"} and not _RETENTION.fullmatch(text):
         raise Unclear("isn't a time that content is kept", "write none, unknown, or days such as 30d")
+    return text
+
+
+def _retention_most(text: str) -> int:
+    """The most days that content may be kept."""
+    if text == "unknown":
+        raise Unclear("unknown is never allowed", "write none, or the most days such as 30d")
+    return 0 if _retention(text) == "none" else int(text[:-1])
+
+
+def _minute(text: str) -> int:
+    """A time of the day as its minute; 24:00 is the day's end."""
+    found = _CLOCK.fullmatch(text)
+    if text == "24:00":
+        return DAY_MINUTES
+    if found is None:
+        raise Unclear("isn't a time of the day", 'write "22:00", in quotes')
+    return int(found[1]) * 60 + int(found[2])
+
+
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        close = get_close_matches(text, sorted(available_timezones()), n=1, cutoff=0.6)
+        mend = f"did you mean {close[0]}?" if close else "write one such as Europe/Berlin, or UTC"
+        raise Unclear("isn't a time zone", mend) from error
+    return text
+
+
+def _times(text: str) -> float:
+    found = _TIMES.fullmatch(text)
+    if found is None or not 1 < float(found[1]) <= MOST_TIMES:
+        raise Unclear("isn't a multiple", "write 1.5x, for one and a half times as much")
+    return float(found[1])
+
+
+def _hedge_after(text: str) -> str | float:
+    """A quantile of the time to the first token, or seconds."""
+    return text if text in {"p95", "p99"} else _span(SHORTEST_S, HOUR_S)(text)
+
+
+def _matched_header(text: str) -> str:
+    if _header(text) in CREDENTIALS:
+        raise Unclear("holds a key, which has no place in a file", "match on keys or teams")
     return text
 
 
@@ -273,6 +333,11 @@ Part = Annotated[
     str, rule(_matching(_PART, "can't stand in a URL", "use letters, digits, dot, dash and underscore"), "a name")
 ]
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
+Texts = Annotated[
+    Some[Text],
+    BeforeValidator(as_list),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}),
+]
 Secretive = Annotated[
     str, Field(min_length=1, max_length=4096), _text_schema("${NAME} or file:/path", "${OPENAI_API_KEY}")
 ]
@@ -281,6 +346,7 @@ Country = Annotated[str, rule(country, "a country's code, such as DE"), _text_sc
 Jurisdiction = Annotated[str, rule(jurisdiction, "DE or EU"), _text_schema("a country's code, EU, EEA or EFTA", "EU")]
 ProcessingPlace = Annotated[str, rule(_place_or_anywhere, "DE, EU or anywhere")]
 Patience = Annotated[float, *_duration(SHORTEST_S, HOUR_S, "10s"), _SPAN_SCHEMA]
+StickyTime = Annotated[float, *_duration(1.0, 30 * DAY_S, "1h"), _SPAN_SCHEMA]
 DrainTime = Annotated[float, *_duration(0.0, DAY_S, "600s"), _SPAN_SCHEMA]
 Size = Annotated[
     int, rule(_sized, "32MiB"), BeforeValidator(_size_or_number), _text_schema("a size with its unit", "32MiB")
@@ -292,7 +358,23 @@ Limit = Annotated[int, Field(ge=0, le=10**12), BeforeValidator(_number)]
 Amount = Annotated[float, Field(ge=0, le=10**9), BeforeValidator(_number)]
 Positive = Annotated[float, Field(gt=0, le=10**12), BeforeValidator(_number)]
 Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_number)]
+Portion = Annotated[float, Field(gt=0, le=1), BeforeValidator(_number)]
+Percent = Annotated[float, Field(gt=0, le=100), BeforeValidator(_number)]
+Rank = Annotated[int, Field(ge=-1000, le=1000), BeforeValidator(_number)]
 Retention = Annotated[str, rule(_retention, "none, unknown or 30d")]
+RetentionMost = Annotated[
+    int, rule(_retention_most, "none, or 30d"), _text_schema("none, or the most days content is kept", "30d")
+]
+Minute = Annotated[int, rule(_minute, 'a time in quotes, such as "22:00"'), _text_schema("a time of the day", "22:00")]
+Zone = Annotated[str, rule(_zone, "Europe/Berlin"), _text_schema("a time zone of the IANA database", "Europe/Berlin")]
+Times = Annotated[float, rule(_times, "1.5x"), _text_schema("how many times as much", "1.5x")]
+HedgeAfter = Annotated[
+    str | float,
+    rule(_hedge_after, "p95 or 150ms"),
+    BeforeValidator(_seconds_or_number),
+    _text_schema("p95, p99, or a duration", "p95"),
+]
+MatchedHeader = Annotated[str, rule(_matched_header, "x-department")]
 Moment = Annotated[float, rule(_moment, 'a date in quotes, such as "2027-01-01"')]
 KeyHash = Annotated[str, rule(_hash, "64 hex digits in quotes")]
 Latitude = Annotated[float, Field(ge=-90, le=90)]
@@ -303,3 +385,5 @@ PrivateNetwork = Annotated[str, rule(private_network, "10.1.0.0/16"), _text_sche
 State = Annotated[str, rule(_state, "memory"), _text_schema("memory, embedded, or a redis URL", "memory")]
 Carbon = Annotated[float | tuple[float, ...] | str, PlainValidator(_carbon), _CARBON_SCHEMA]
 Capability = Literal["tools", "vision", "audio", "documents", "json_schema", "thinking", "logprobs"]
+Hardware = Literal["gpu", "asic", "fpga", "npu", "cpu"]
+Priority = Literal["high", "normal", "low"]

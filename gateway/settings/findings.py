@@ -74,9 +74,10 @@ class Findings:
         misspelt = {(*place[:-1], meant(model, place)) for place in unknown}
         for detail in details:
             place = tuple(detail["loc"])
-            if detail["type"] == "missing" and place in misspelt:
+            if detail["type"] == "missing" and (place in misspelt or place in document.lines):
                 continue
-            if detail["type"] == "too_short" and any(_inside(tuple(d["loc"]), place) for d in details):
+            # What was wrong in it was said, and left it empty.
+            if detail["type"] == "too_short" and not is_blank(document, place):
                 continue
             what, mend = _said(document, model, place, detail)
             problem = document.problem(tuple(step for step in place if step != KEY), what, mend)
@@ -157,6 +158,11 @@ def value_at(value: Value, place: Place) -> Value:
         else:
             return None
     return value
+
+
+def is_blank(document: Document, place: Place) -> bool:
+    """Whether nothing is written inside a node; what was left out for being wrong counts as written."""
+    return not any(_inside(written, place) for written in document.lines)
 
 
 def meant(model: type[BaseModel], place: Place) -> str:

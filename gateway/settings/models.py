@@ -5,7 +5,7 @@ An alias is the key as the file has it.
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, JsonValue, RootModel, WithJsonSchema
+from pydantic import Field, JsonValue, RootModel, WithJsonSchema
 
 from gateway.settings.fields import (
     Amount,
@@ -14,6 +14,7 @@ from gateway.settings.fields import (
     Count,
     Country,
     DrainTime,
+    Hardware,
     HeaderName,
     HeaderValue,
     Host,
@@ -31,6 +32,7 @@ from gateway.settings.fields import (
     Patience,
     Port,
     Positive,
+    Priority,
     PrivateNetwork,
     ProcessingPlace,
     ProxySource,
@@ -42,13 +44,10 @@ from gateway.settings.fields import (
     Some,
     State,
     Text,
+    Texts,
 )
-
-Priority = Literal["high", "normal", "low"]
-
-
-def _as_list(value: object) -> object:
-    return [value] if isinstance(value, str) else value
+from gateway.settings.shape import USD_PER_KWH
+from gateway.wire.resuming import Prefill
 
 
 class TlsRow(Row):
@@ -123,7 +122,7 @@ class SinksRow(Row):
 
 
 class HardwareRow(Row):
-    class_: Literal["gpu", "asic", "fpga", "npu", "cpu"] = Field(alias="class")
+    class_: Hardware = Field(alias="class")
     type: Text = ""
     count: Count = 1
 
@@ -135,11 +134,6 @@ class EndpointsRow(Row):
     kubernetes: dict[str, str] | None = None
 
 
-Urls = Annotated[
-    Some[Text],
-    BeforeValidator(_as_list),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
 Location = Annotated[
     tuple[Latitude, Longitude],
     Field(strict=False),
@@ -155,7 +149,7 @@ class BackendRow(Row):
     resource: Part = ""
     deployment: Part = ""
     project: Part = ""
-    base_url: Urls | None = None
+    base_url: Texts | None = None
     endpoints: EndpointsRow | None = None
     api_key: Secretive | None = None
     country: Country | None = None
@@ -169,8 +163,10 @@ class BackendRow(Row):
     hardware: HardwareRow | None = None
     slots: Limit = 0
     usd_per_hour: Amount = 0.0
+    elastic: bool = False
     power_watts: Amount = 0.0
-    carbon_g_per_kwh: Carbon = 0.0
+    usd_per_kwh: Amount = USD_PER_KWH
+    carbon_g_per_kwh: Carbon | None = None
     timeouts: TimeoutsRow = TimeoutsRow()
 
 
@@ -217,7 +213,9 @@ class GatewayFile(Row):
     aliases: Text | None = None
 
 
-class ProvidersRule(Row):
+class ChoiceRow(Row):
+    """Names that are allowed, or names that are not."""
+
     only: Some[Text] | None = None
     not_: Some[Text] | None = Field(default=None, alias="not")
 
@@ -240,7 +238,7 @@ class TeamRow(Row):
     tags: dict[Name, Text] = Field(default_factory=dict)
     priority: Priority = "normal"
     models: Some[Model] | None = None
-    providers: ProvidersRule | None = None
+    providers: ChoiceRow | None = None
     limits: LimitsRow | None = None
     budget: BudgetRow | None = None
 
@@ -303,6 +301,7 @@ class ProviderRow(Row):
     stream_usage: Literal["options", "always", "never"] = "options"
     crossing: dict[HeaderName, HeaderValue] = Field(default_factory=dict)
     fetches_urls: Literal["", "provider", "self_hosted"] = ""
+    prefill: Prefill = ""
     regions: Many[Text] = ()
     country: Country | None = None
     unavailable_from: Many[Country] = ()

@@ -2,13 +2,15 @@
 
 import glob
 import hashlib
-from collections.abc import Collection, Mapping
+import os
+from collections.abc import Collection, Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
 from msgspec import Struct
 
 from gateway.errors import ConfigProblem
+from gateway.routing.policy import Policy
 from gateway.settings.backends import BackendReader
 from gateway.settings.callers import callers
 from gateway.settings.catalogue import catalogue_path, read_catalogue
@@ -16,9 +18,23 @@ from gateway.settings.findings import Findings, suggestion
 from gateway.settings.models import AliasesFile, CallersFile, GatewayFile, NamesFile, PopsFile
 from gateway.settings.names import name_rules, shipped_names
 from gateway.settings.options import VARIABLES, ProcessOptions, ServeOptions
+from gateway.settings.policies import Known, PolicyReader, Proof
+from gateway.settings.proxies import KNOWN, UNIX, idle
 from gateway.settings.salvage import validated
 from gateway.settings.scalars import Unclear
-from gateway.settings.shape import Caller, Caps, Deadlines, Listen, NameRule, Secret, Settings, Tls, TrustedProxy
+from gateway.settings.shape import (
+    Backend,
+    Caller,
+    Caps,
+    Deadlines,
+    Listen,
+    NameRule,
+    Pop,
+    Secret,
+    Settings,
+    Tls,
+    TrustedProxy,
+)
 from gateway.settings.substitution import private_file, substitute
 from gateway.settings.yaml import Document, Place, Value, read, read_file
 
@@ -28,18 +44,21 @@ BUILT_IN = "(built in)"
 
 # Accepted for what comes later; `gateway check` says so.
 WITHOUT_EFFECT = ("decisions", "sinks")
-BACKEND_WITHOUT_EFFECT = ("hardware",)
 # A key left blank is a slip, except where null is a value.
 NULLABLE: frozenset[Place] = frozenset({("listen", "unix"), ("listen", "tls"), ("decisions", "file")})
 SECRET_KEYS = frozenset({"api_key"})
 
 
 class Reading(Struct):
-    """Everything one reading found: the settings where there is no problem, and notes on keys without effect."""
+    """Everything one reading found: the settings where there is no problem, and notes on keys without effect.
+
+    `proofs` are the policies' examples, which only `gateway check` looks at.
+    """
 
     settings: Settings | None
     problems: list[ConfigProblem]
     notes: list[ConfigProblem]
+    proofs: list[Proof] = []
 
 
 class Reader:
@@ -51,6 +70,8 @@ class Reader:
         self._options = options
         self._findings = Findings()
         self._sources: list[str] = []
+        self._proofs: list[Proof] = []
+        self._callers_document: Document | None = None
         self._hash = hashlib.sha256()
 
     def read(self) -> Reading:
@@ -63,7 +84,7 @@ class Reader:
             if file is not None:
                 settings = self._settings(document, file, process)
         problems = self._findings.sorted()
-        return Reading(None if problems else settings, problems, self._findings.notes)
+        return Reading(None if problems else settings, problems, self._findings.notes, self._proofs)
 
     def _process(self) -> ProcessOptions:
         if not any(name in self._environment for name in VARIABLES):
@@ -71,11 +92,7 @@ class Reader:
         # pydantic-settings takes a third of a second to import, so only where it has something to read.
         from gateway.settings.process import read_process  # noqa: PLC0415  (see above)
 
-        found = read_process(self._environment, self._findings)
-        if found.geoip_db:
-            note = ConfigProblem("environment", 1, "GATEWAY_GEOIP_DB", "has no effect in this version", "")
-            self._findings.notes.append(note)
-        return found
+        return read_process(self._environment, self._findings)
 
     def _document(self, path: Path | None) -> Document | None:
         """A file with its references replaced; its secrets stay as written until they are needed."""
@@ -114,23 +131,24 @@ class Reader:
         providers = read_catalogue(catalogue_path(), self._findings)
         networks = file.private_networks
         reader = BackendReader(document, self._findings, providers, self._environment, networks)
-        backends = reader.backends(file, pops)
+        backends = reader.backends(file, tuple(pops))
         pop = self._pop(document, file, process, pops)
         models = reader.models(file, backends, pop)
         rules = self._name_rules(file, beside)
-        self._policies(document, file, beside)
+        known_callers = self._callers(document, file, beside, providers)
+        policies = self._policies(document, file, beside, providers, backends, pops, known_callers)
         self._notes(document, file)
         return Settings(
             models=models,
             backends=backends,
-            callers=self._callers(document, file, beside, providers),
+            callers=known_callers,
             state=self._state(document, file, process),
             pop=pop,
             listen=self._listen(document, file, process, beside),
             caps=_caps(file),
             deadlines=_deadlines(file),
             drain_s=file.drain,
-            trusted_proxies=tuple(TrustedProxy(row.from_, row.address, row.country) for row in file.trusted_proxies),
+            trusted_proxies=self._trusted(document, file),
             private_networks=networks,
             workers=self._options.workers or process.workers or 1,
             log_level=process.log_level or "info",
@@ -141,19 +159,32 @@ class Reader:
             revision=self._hash.hexdigest()[:12],
             name_rules=rules,
             aliases=self._aliases(file, beside),
+            pops=pops,
+            policies=policies,
+            geoip_db=process.geoip_db or "",
         )
 
     def _wrong(self, document: Document, place: Place, what: str, mend: str) -> None:
         self._findings.wrong(document, place, what, mend)
 
-    def _pops(self, document: Document, file: GatewayFile, beside: Path) -> tuple[str, ...]:
+    def _pops(self, document: Document, file: GatewayFile, beside: Path) -> dict[str, Pop]:
         """The POPs by name: of the file that is named, or of pops.yaml beside the configuration."""
         path = beside / (file.pops or "pops.yaml")
         if file.pops is None and not path.is_file():
-            return ()
+            return {}
         pops = self._document(path)
         rows = validated(pops, PopsFile, self._findings) if pops is not None else None
-        return tuple(rows.root) if rows is not None else ()
+        return {
+            name: Pop(
+                name=name,
+                url=row.url.rstrip("/"),
+                region=row.region,
+                country=row.country,
+                location=row.location,
+                egress_country=row.egress_country or row.country,
+            )
+            for name, row in (rows.root if rows is not None else {}).items()
+        }
 
     def _name_rules(self, file: GatewayFile, beside: Path) -> tuple[NameRule, ...]:
         """The rules of the file that is named, else those the program comes with."""
@@ -162,10 +193,10 @@ class Reader:
         found = validated(document, NamesFile, self._findings) if document is not None else None
         return name_rules(document, found, self._findings) if document is not None and found is not None else ()
 
-    def _pop(self, document: Document, file: GatewayFile, process: ProcessOptions, pops: tuple[str, ...]) -> str:
+    def _pop(self, document: Document, file: GatewayFile, process: ProcessOptions, pops: Mapping[str, Pop]) -> str:
         pop = process.pop or file.pop
         if pop and pops and pop not in pops:
-            self._wrong(document, ("pop",), f"{pop} isn't a POP", suggestion(pop, pops, "POP"))
+            self._wrong(document, ("pop",), f"{pop} isn't a POP", suggestion(pop, list(pops), "POP"))
         return pop
 
     def _state(self, document: Document, file: GatewayFile, process: ProcessOptions) -> str:
@@ -195,6 +226,7 @@ class Reader:
                 self._wrong(document, ("callers",), "is missing: nobody could call", "add callers: callers.yaml")
             return ()
         callers_document = self._document(beside / file.callers)
+        self._callers_document = callers_document
         if callers_document is None:
             return ()
         found = validated(callers_document, CallersFile, self._findings)
@@ -205,29 +237,69 @@ class Reader:
             self._wrong(callers_document, ("keys",), "names no key: nobody could call", "add one")
         return callers(callers_document, found, self._findings, providers)
 
-    def _policies(self, document: Document, file: GatewayFile, beside: Path) -> None:
+    def _policies(
+        self,
+        document: Document,
+        file: GatewayFile,
+        beside: Path,
+        providers: Collection[str],
+        backends: Mapping[str, Backend],
+        pops: Collection[str],
+        known_callers: Sequence[Caller],
+    ) -> tuple[Policy, ...]:
+        paths: list[Path] = []
         for at, pattern in enumerate(file.policies):
             # Path.glob knows neither `..` nor an absolute pattern.
             matches = sorted(glob.glob(str(beside / pattern), recursive=True))  # noqa: PTH207  (see above)
-            if matches:
-                what = f"{matches[0]} is a policy, and policies come with a later version"
-                self._wrong(document, ("policies", at), what, "remove the file or this line")
+            if not matches:
+                # A rule that protects somebody would be gone without a word.
+                self._wrong(document, ("policies", at), f"{pattern} matches no file", "remove it, or write a policy")
+            paths += [path for path in map(_plain, matches) if not any(path.samefile(other) for other in paths)]
+        callers_file = self._callers_document
+        known = Known(
+            models=_names(document, "models"),
+            backends=_names(document, "backends"),
+            providers=providers,
+            tiers={backend.tier for backend in backends.values()} | {row.tier for row in file.backends.values()},
+            regions={row.region for row in file.backends.values()} - {""},
+            keys=_names(callers_file, "keys"),
+            teams=_names(callers_file, "teams"),
+            pops=pops,
+            dev=self._options.dev,
+        )
+        reader = PolicyReader(self._findings, known)
+        found = reader.policies([one for path in paths if (one := self._document(path)) is not None])
+        self._proofs = reader.proofs
+        self._may_name(known_callers, reader.names)
+        return found
+
+    def _may_name(self, callers_of: Sequence[Caller], policies: Collection[str]) -> None:
+        """What keys may choose must be there to be chosen."""
+        for caller in callers_of:
+            for at, name in enumerate(caller.may.policies):
+                if name not in policies and self._callers_document is not None:
+                    place: Place = ("keys", caller.name, "may", "policies", at)
+                    mend = suggestion(name, sorted(policies), "policy")
+                    self._wrong(self._callers_document, place, f"{name} isn't a policy", mend)
 
     def _notes(self, document: Document, file: GatewayFile) -> None:
-        places: list[Place] = [(key,) for key in WITHOUT_EFFECT if key in file.model_fields_set]
-        for name, row in file.backends.items():
-            places += [("backends", name, key) for key in BACKEND_WITHOUT_EFFECT if key in row.model_fields_set]
-            if not isinstance(row.carbon_g_per_kwh, float):
-                places.append(("backends", name, "carbon_g_per_kwh"))
-        for name, targets in file.models.items():
-            # One of 0 has its effect: such a target is left out.
-            places += [("models", name, at, "weight") for at, row in enumerate(targets) if row.weight not in {0, 1}]
-        for at, proxy in enumerate(file.trusted_proxies):
-            is_name = "/" not in proxy.from_
-            places += [("trusted_proxies", at, key) for key in ("address", "country") if getattr(proxy, key)]
-            places += [("trusted_proxies", at, "from")] if is_name else []
-        for place in places:
-            self._findings.note(document, place, "has no effect in this version")
+        for key in WITHOUT_EFFECT:
+            if key in file.model_fields_set:
+                self._findings.note(document, (key,), "has no effect in this version")
+
+    def _trusted(self, document: Document, file: GatewayFile) -> tuple[TrustedProxy, ...]:
+        """The proxies whose word is taken; who is named must be somebody whose headers are known."""
+        rows = tuple(TrustedProxy(row.from_, row.address, row.country) for row in file.trusted_proxies)
+        named = [UNIX, *(known.name for known in KNOWN)]
+        for at, row in enumerate(rows):
+            if "/" not in row.source and row.source not in named:
+                what = f"{row.source} isn't somebody whose proxies are known"
+                mend = suggestion(row.source, named, "name")
+                self._wrong(document, ("trusted_proxies", at, "from"), what, mend)
+        for at in idle(rows):
+            what = f"nobody knows where {rows[at].source} calls from, so it has no effect"
+            self._findings.note(document, ("trusted_proxies", at), what, "add its network: {from: 192.0.2.0/24}")
+        return rows
 
     def _listen(self, document: Document, file: GatewayFile, process: ProcessOptions, beside: Path) -> Listen:
         row, options, default = file.listen, self._options, Listen()
@@ -263,6 +335,18 @@ class Reader:
             self._wrong(document, ("listen", "tls", "key"), unclear.what, unclear.mend)
         self._sources += [str(certificate), str(key)]
         return Tls(str(certificate), str(key))
+
+
+def _names(document: Document | None, section: str) -> list[str]:
+    """The names written in a section, the wrong ones too, so that nothing which is written is called unknown."""
+    lines = document.lines if document is not None else {}
+    return [str(place[1]) for place in lines if len(place) == 2 and place[0] == section]
+
+
+def _plain(path: str) -> Path:
+    """A path without the `..` in it, where that is the same file: beside a link it need not be."""
+    plain = Path(os.path.normpath(path))
+    return plain if plain.exists() and plain.samefile(path) else Path(path)
 
 
 def is_loopback(host: str) -> bool:

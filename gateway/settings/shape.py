@@ -2,7 +2,14 @@
 
 from msgspec import Struct
 
+from gateway.routing.candidate import KEPT_FOR_EVER
+from gateway.routing.policy import Policy, Priority, Require
 from gateway.wire.dialect import Dialect
+from gateway.wire.resuming import Prefill
+
+# What a kilowatt-hour is taken to cost where nobody says: a round figure, which only decides between servers that are
+# alike in all else.
+USD_PER_KWH = 0.15
 
 
 class Caps(Struct, frozen=True):
@@ -81,6 +88,7 @@ class Provider(Struct, frozen=True):
 
     `crossing` are header lines for requests that came in another language: what a caller of its own would have sent.
     `fetches_urls` says from whose network addresses in requests are fetched: provider, self_hosted, or "" by the tier.
+    `prefill` is how it is asked to go on with an answer that broke (gateway/wire/resuming.py), "" where it can't.
     """
 
     name: str
@@ -98,6 +106,7 @@ class Provider(Struct, frozen=True):
     docs: str = ""
     crossing: dict[str, str] = {}
     fetches_urls: str = ""
+    prefill: Prefill = ""
 
 
 class Secret:
@@ -133,7 +142,12 @@ class Secret:
 
 
 class Backend(Struct, frozen=True):
-    """Who can answer: one account, or one server, in one place."""
+    """Who can answer: one account, or one server, in one place.
+
+    `hardware` is its class (gpu, asic, fpga, npu, cpu), "" where it is unknown. `elastic`: its capacity follows demand,
+    so each request pays for its part of `usd_per_hour`. `grams` are carbon dioxide a kilowatt-hour by hour of the day
+    (UTC), one value: always, none: unknown. `power_watts` is 0 where it is unknown.
+    """
 
     name: str
     provider: Provider
@@ -150,8 +164,18 @@ class Backend(Struct, frozen=True):
     slots: int = 0
     usd_per_hour: float = 0.0
     power_watts: float = 0.0
-    carbon_g_per_kwh: float = 0.0
     timeouts: Timeouts = Timeouts()
+    hardware: str = ""
+    elastic: bool = False
+    usd_per_kwh: float = USD_PER_KWH
+    grams: tuple[float, ...] = ()
+
+    @property
+    def retention_days(self) -> int:
+        """The most days that content is kept; KEPT_FOR_EVER where nobody knows."""
+        if self.retention == "unknown":
+            return KEPT_FOR_EVER
+        return 0 if self.retention == "none" else int(self.retention.removesuffix("d"))
 
 
 class Target(Struct, frozen=True):
@@ -189,7 +213,10 @@ class May(Struct, frozen=True):
 
 
 class Caller(Struct, frozen=True):
-    """One virtual key: who it belongs to and what it may do. `digest` is SHA-256 of the key, HMAC'd with the pepper."""
+    """One virtual key: who it belongs to and what it may do. `digest` is SHA-256 of the key, HMAC'd with the pepper.
+
+    `tags`, `priority` and `require` are its team's; what a team requires holds whatever policies say.
+    """
 
     name: str
     team: str
@@ -197,6 +224,20 @@ class Caller(Struct, frozen=True):
     models: tuple[str, ...] = ()
     expires_at: float | None = None
     may: May = May()
+    tags: dict[str, str] = {}
+    priority: Priority = "normal"
+    require: Require = Require()
+
+
+class Pop(Struct, frozen=True):
+    """Where a gateway stands: a row of pops.yaml. `egress_country` is where providers see its requests come from."""
+
+    name: str
+    url: str
+    region: str
+    country: str
+    location: tuple[float, float]
+    egress_country: str = ""
 
 
 class TrustedProxy(Struct, frozen=True):
@@ -211,6 +252,7 @@ class Settings(Struct, frozen=True):
     A key of `models` may be a glob such as `openai/*`; a target's model `*` then means the part its `*` matched.
     `sources` are the files this was read from, `revision` is a digest of what they said. `name_rules` rewrite, in their
     order, names that no model has. `aliases` are the other gateways whose fields have an effect (stages/borrow.py).
+    `geoip_db` is the file that knows addresses' countries, "" where there is none.
     """
 
     models: dict[str, tuple[Target, ...]]
@@ -233,3 +275,6 @@ class Settings(Struct, frozen=True):
     revision: str = ""
     name_rules: tuple[NameRule, ...] = ()
     aliases: frozenset[str] = frozenset()
+    pops: dict[str, Pop] = {}
+    policies: tuple[Policy, ...] = ()
+    geoip_db: str = ""

@@ -1,7 +1,8 @@
 import pytest
 
-from gateway.settings.backends import timeouts
+from gateway.settings.backends import hourly, timeouts
 from gateway.settings.models import TimeoutsRow
+from gateway.settings.scalars import Unclear
 from gateway.settings.shape import Backend, Price, Settings, Target, Timeouts
 from tests.settings.conftest import Tree
 
@@ -53,8 +54,62 @@ def test_a_server_of_ones_own_gives_its_address(tree: Tree) -> None:
     )
     found = backend(tree, row, head="private_networks: [10.1.0.0/16]\n")
     assert found.base_urls == ("http://10.1.0.7:8000",)
-    assert (found.location, found.slots, found.carbon_g_per_kwh) == ((50.11, 8.68), 4, 380.0)
+    assert (found.location, found.slots, found.grams) == ((50.11, 8.68), 4, (380.0,))
     assert found.tier == "self_hosted"
+
+
+def test_what_policies_choose_by_reaches_the_backend(tree: Tree) -> None:
+    row = "hardware: {class: npu}, elastic: true, usd_per_kwh: 0.2"
+    found = backend(tree, f"v: {{provider: vllm, base_url: 'http://127.0.0.1:2000', {row}}}")
+    assert (found.hardware, found.elastic, found.usd_per_kwh, found.grams) == ("npu", True, 0.2, ())
+
+
+HOURLY = tuple(float(hour * 10) for hour in range(24))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(str(hour * 10) for hour in range(24)),
+        ",".join(f" {hour * 10}.0" for hour in range(24)) + "\n",
+        "hour,grams\n" + "\n".join(f"{hour},{hour * 10}" for hour in reversed(range(24))),
+        "\ufeffhour,zone,grams\r\n" + "\r\n".join(f"{hour:02},DE,{hour * 10}" for hour in range(24)) + "\r\n\r\n",
+    ],
+    ids=["lines", "one line", "rows in any order", "rows with more columns"],
+)
+def test_a_grid_is_24_numbers_or_24_rows(tree: Tree, text: str) -> None:
+    tree.write("grid.csv", text)
+    row = "v: {provider: vllm, base_url: 'http://127.0.0.1:2000', carbon_g_per_kwh: {file: grid.csv}}"
+    assert backend(tree, row).grams == HOURLY
+    assert str(tree.root / "grid.csv") in tree.settings(config(row)).sources
+
+
+def test_a_grid_may_stand_in_the_file_itself(tree: Tree) -> None:
+    row = f"v: {{provider: vllm, base_url: 'http://127.0.0.1:2000', carbon_g_per_kwh: {list(HOURLY)}}}"
+    assert backend(tree, row).grams == HOURLY
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "has 0 numbers"),
+        ("1,2,3", "has 3 numbers"),
+        ("\n".join(["5"] * 23 + ["x"]), "doesn't have a carbon intensity for each hour"),
+        ("\n".join(["5"] * 23 + ["9999"]), "doesn't have a carbon intensity for each hour"),
+        ("\n".join(f"{hour % 23},5" for hour in range(24)), "doesn't have a carbon intensity for each hour"),
+        ("\n".join(["nan"] * 24), "has 23 numbers"),
+    ],
+)
+def test_a_grid_that_lacks_an_hour_is_refused(text: str, what: str) -> None:
+    with pytest.raises(Unclear) as caught:
+        hourly(text.encode())
+    assert (caught.value.what, caught.value.mend) == (what, "write 24 numbers, or 24 rows such as 0,380")
+
+
+def test_a_grid_that_is_not_there_is_said(tree: Tree) -> None:
+    row = "v: {provider: vllm, base_url: 'http://127.0.0.1:2000', carbon_g_per_kwh: {file: gone.csv}}"
+    (line,) = tree.said(config(row))
+    assert line.startswith("gateway.yaml:4: backends.v.carbon_g_per_kwh: gone.csv can't be opened")
 
 
 def test_several_paths_to_one_server_are_kept_in_order(tree: Tree) -> None:

@@ -8,6 +8,7 @@ from gateway.settings.findings import Findings
 from gateway.settings.places import base_url
 from gateway.settings.shape import Auth, Provider
 from gateway.upstream.credentials import SCHEMES
+from gateway.wire.resuming import load
 
 
 def rows(text: str, tmp_path: Path) -> tuple[dict[str, Provider], list[str]]:
@@ -58,6 +59,20 @@ def test_values_a_dialect_sets_become_json_texts(tmp_path: Path) -> None:
     made = found["a"].dialect
     assert made.set == {"s": '"NO"', "n": "1", "o": '{"k":[true]}', "t": '"1"'}
     assert (made.drop, made.rename, made.cap) == (("n",), {"a": "b"}, {"n": 1.0})
+
+
+def test_a_row_says_how_it_goes_on_with_an_answer(tmp_path: Path) -> None:
+    found, _ = rows("a: {speaks: x, prefill: appended}\nb: {speaks: x}", tmp_path)
+    assert [found[name].prefill for name in "ab"] == ["appended", ""]
+    _, problems = rows("a: {speaks: x, prefill: somehow}", tmp_path)
+    assert len(problems) == 1
+    assert problems[0].startswith("providers.yaml:1: a.prefill: somehow isn't one of ")
+
+
+def test_who_goes_on_speaks_a_language_that_can(shipped: dict[str, Provider]) -> None:
+    can = [row for row in shipped.values() if row.prefill]
+    assert len(can) > 3
+    assert all(load(row.speaks) is not None and "chat" in row.paths for row in can)
 
 
 def test_a_wrong_row_is_said_with_its_line(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from gateway.settings.check import check, differences, schema
 from gateway.settings.models import GatewayFile
+from gateway.settings.policy_rows import PolicyFile
 from tests.settings.conftest import HASH, Tree
 
 HEAD = "state: memory\ncallers: callers.yaml\n"
@@ -129,6 +130,74 @@ def test_the_schema_is_json_and_names_every_key_of_the_file() -> None:
     found = json.loads(schema())
     assert set(found["properties"]) == {field.alias or name for name, field in GatewayFile.model_fields.items()}
     assert found["additionalProperties"] is False
+
+
+def test_the_schema_holds_that_of_a_policy() -> None:
+    found = json.loads(schema())
+    policy = found["$defs"]["PolicyFile"]
+    assert set(policy["properties"]) == {field.alias or name for name, field in PolicyFile.model_fields.items()}
+    assert policy["additionalProperties"] is False
+    named = {piece.split('"')[0] for piece in json.dumps(found).split("#/$defs/")[1:]}
+    assert named <= set(found["$defs"])
+
+
+def test_a_policy_is_counted_with_its_examples(tree: Tree) -> None:
+    tree.write("p.yaml", "retry: {attempts: 1}\nexamples: [{when: {model: gpt-4o}, then: {first: openai}}]\n")
+    path = str(tree.write("gateway.yaml", GOOD + "policies: [p.yaml]\n"))
+    assert check(path, environment=KEY) == (["ok: 1 backends, 1 models, 1 keys, 1 policies, 1 examples"], 0)
+
+
+def test_an_example_that_fails_is_a_line_and_exit_code_1(tree: Tree) -> None:
+    tree.write("p.yaml", "require: {training: no}\nexamples: [{when: {model: gpt-4o}, then: {first: openai}}]\n")
+    path = str(tree.write("gateway.yaml", GOOD + "policies: [p.yaml]\n"))
+    lines, code = check(path, environment=KEY)
+    assert [line.replace(f"{tree.root}/", "") for line in lines] == [
+        (
+            "p.yaml:2: examples[0].then: refused: not_allowed; out: openai (training); policies: p; "
+            "mend the policy, or the example"
+        )
+    ]
+    assert code == 1
+
+
+def test_an_example_at_another_pop_sees_what_that_pop_sees(tree: Tree) -> None:
+    tree.write(
+        "pops.yaml",
+        """\
+fra: {url: "https://fra.example", region: eu, country: DE, location: [50, 8]}
+iad: {url: "https://iad.example", region: us, country: US, location: [39, -77]}
+""",
+    )
+    tree.write(
+        "p.yaml",
+        """\
+retry: {attempts: 1}
+examples:
+  - {when: {model: llama}, then: {order: [here]}}
+  - {when: {model: llama, pop: iad}, then: {order: [there]}}
+""",
+    )
+    text = """\
+state: memory
+callers: callers.yaml
+policies: [p.yaml]
+pop: fra
+private_networks: [10.0.0.0/8]
+backends:
+  here: {provider: vllm, base_url: "http://10.0.0.1:8000", pop: fra}
+  there: {provider: vllm, base_url: "http://10.0.0.2:8000", pop: iad}
+models: {llama: [{backend: here, model: llama}, {backend: there, model: llama}]}
+"""
+    lines, code = check(str(tree.write("gateway.yaml", text)), environment={})
+    assert (lines[-1].startswith("ok: "), code) == (True, 0)
+
+
+def test_a_change_of_a_policy_is_shown_by_its_name(tree: Tree) -> None:
+    text = GOOD + "policies: [p.yaml]\n"
+    tree.write("p.yaml", "require: {jurisdictions: [NO, DE]}\n")
+    before = tree.settings(text, KEY)
+    tree.write("p.yaml", "require: {jurisdictions: [NO]}\n")
+    assert differences(before, tree.settings(text, KEY)) == ["~ policies.p.require.jurisdictions: [DE, NO] -> [NO]"]
 
 
 def test_what_changes_is_shown_key_by_key(tree: Tree) -> None:

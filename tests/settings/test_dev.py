@@ -120,9 +120,10 @@ def test_the_configuration_itself_is_left_as_it_was() -> None:
     ],
 )
 def test_the_curl_to_copy_names_address_key_and_model(listen: Listen, start: str) -> None:
-    line = curl(replace(BASE, listen=listen), KEY, "mock/any")
+    line = curl(replace(BASE, listen=listen), KEY, "mock/any", "SG")
     assert f" {start}v1/chat/completions " in line
     assert f"Bearer {KEY}'" in line
+    assert "-H 'cf-ipcountry: SG'" in line
     body = re.search(r"-d '(.*)'", line)
     assert body is not None
     assert msgspec.json.decode(body[1])["model"] == "mock/any"

@@ -1,8 +1,9 @@
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from gateway.settings.findings import Findings, meant, suggestion, value_at
+from gateway.settings.findings import Findings, is_blank, meant, suggestion, value_at
 from gateway.settings.models import CallersFile, GatewayFile, PopsFile
+from gateway.settings.policy_rows import PolicyFile
 from gateway.settings.yaml import Document, read
 
 
@@ -168,3 +169,17 @@ def test_a_value_is_found_at_its_place() -> None:
     assert value_at(value, ("a", 1)) is None
     assert value_at(value, ("a", "b")) is None
     assert value_at(value, ()) == value
+
+
+def test_a_node_is_blank_where_nothing_is_written_in_it() -> None:
+    found = document("a: {}\nb: {c: }\n")
+    assert is_blank(found, ("a",))
+    assert not is_blank(found, ("b",))
+
+
+def test_what_was_left_out_for_being_wrong_is_not_called_missing_or_empty() -> None:
+    findings = Findings()
+    with pytest.raises(ValidationError) as caught:
+        PolicyFile.model_validate({"tiers": [], "examples": [{"when": {"model": "m"}}]})
+    findings.invalid(document("tiers: [3]\nexamples: [{when: {}, then: {}}]\n"), PolicyFile, caught.value)
+    assert findings.problems == []

@@ -49,8 +49,10 @@ def test_a_file_that_is_not_there_is_unusable_and_not_a_crash(tmp_path: Path) ->
 
 def test_the_shipped_example_is_fine_once_its_variables_are_set() -> None:
     settings = load(CONFIG / "gateway.yaml", KEYS)
-    assert set(settings.backends) == {"openai", "groq", "vllm-fra-1"}
-    assert [target.backend.name for target in settings.models["llama-3.1-8b"]] == ["vllm-fra-1", "groq"]
+    own = ["vllm-fra-1", "vllm-fra-2", "vllm-next", "vllm-osl-1", "vllm-iad-1"]
+    assert list(settings.backends) == ["openai", "groq", *own]
+    assert [target.backend.name for target in settings.models["llama-3.1-8b"]] == [*own, "groq"]
+    assert len(settings.policies) == len(list((CONFIG.parent / "policies").glob("*.yaml")))
     assert settings.models["openai/*"][0].model == "*"
     assert settings.callers[0].digest == bytes.fromhex(HASH)
     assert settings.callers[0].models == ("llama-*", "gpt-4o-mini")

@@ -153,6 +153,11 @@ def test_each_file_has_a_json_schema() -> None:
     assert "from" in GatewayFile.model_json_schema(by_alias=True)["$defs"]["TrustedProxyRow"]["properties"]
 
 
+def test_carbon_and_elasticity_are_said_or_not_known() -> None:
+    row = models.BackendRow.model_validate({"provider": "vllm"})
+    assert (row.carbon_g_per_kwh, row.elastic, row.usd_per_kwh) == (None, False, 0.15)
+
+
 def test_every_key_is_documented() -> None:
     text = (Path(PACKAGE).parent / "docs" / "configuration.md").read_text()
     missing = [

@@ -158,15 +158,40 @@ def test_a_wrong_pops_file_is_said(tree: Tree) -> None:
     assert "can't be opened" in tree.said(HEAD + "pops: gone.yaml\n")[0]
 
 
-def test_policies_are_refused_once_there_are_any(tree: Tree) -> None:
-    text = HEAD + 'policies: ["../policies/*.yaml", "here/*.yaml"]\n'
-    tree.settings(text)
-    tree.write("here/eu.yaml", "name: eu\n")
-    (line,) = tree.said(text)
-    assert line == (
-        "gateway.yaml:3: policies[1]: here/eu.yaml is a policy, and policies come with a later version; "
-        "remove the file or this line"
-    )
+def test_policies_are_read_in_the_order_of_their_files_each_once(tree: Tree) -> None:
+    tree.write("here/b.yaml", "name: b\nrank: 1\nprefer: {objective: cost}\n")
+    tree.write("here/a.yaml", "prefer: {objective: latency}\n")
+    settings = tree.settings(HEAD + 'policies: ["here/*.yaml", "here/../here/b.yaml"]\n')
+    assert [policy.name for policy in settings.policies] == ["a", "b"]
+    assert {str(tree.root / "here" / name) for name in ("a.yaml", "b.yaml")} <= set(settings.sources)
+
+
+def test_a_pattern_of_policies_that_matches_nothing_protects_nobody(tree: Tree) -> None:
+    tree.write("here/a.yaml", "require: {training: no}\n")
+    assert tree.said(HEAD + 'policies: ["here/*.yaml", "there/*.yaml"]\n') == [
+        "gateway.yaml:3: policies[1]: there/*.yaml matches no file; remove it, or write a policy"
+    ]
+
+
+def test_a_policy_may_be_a_link_to_elsewhere(tree: Tree) -> None:
+    tree.write("far/away/a.yaml", "require: {training: no}\n")
+    (tree.root / "near").symlink_to(tree.root / "far" / "away")
+    settings = tree.settings(HEAD + 'policies: ["near/../away/*.yaml"]\n')
+    assert [policy.name for policy in settings.policies] == ["a"]
+
+
+def test_a_policy_that_can_not_be_read_is_said(tree: Tree) -> None:
+    tree.write("a.yaml", "a: [")
+    (line,) = tree.said(HEAD + "policies: [a.yaml]\n")
+    assert line.startswith("a.yaml:1: file: isn't YAML")
+
+
+def test_a_policy_is_part_of_the_revision(tree: Tree) -> None:
+    text = HEAD + "policies: [a.yaml]\n"
+    tree.write("a.yaml", "retry: {attempts: 2}\n")
+    before = tree.settings(text).revision
+    tree.write("a.yaml", "retry: {attempts: 3}\n")
+    assert tree.settings(text).revision != before
 
 
 def test_keys_without_effect_are_noted(tree: Tree) -> None:
@@ -174,23 +199,38 @@ def test_keys_without_effect_are_noted(tree: Tree) -> None:
 {HEAD}decisions: {{keep: 10}}
 sinks: {{otlp: {{country: DE}}}}
 backends:
-  a: {{provider: mock, base_url: 'http://127.0.0.1:2000', hardware: {{class: gpu}}, carbon_g_per_kwh: {{file: g.csv}}}}
+  a: {{provider: mock, base_url: 'http://127.0.0.1:2000', hardware: {{class: gpu}}, carbon_g_per_kwh: 5}}
 models: {{m: [{{backend: a, model: m, weight: 2}}]}}
 trusted_proxies: [{{from: 10.0.0.0/8, address: x-forwarded-for}}, {{from: cloudflare, country: cf-ipcountry}}]
 """
     reading = tree.reading(text, {"GATEWAY_GEOIP_DB": "geo.mmdb"})
     notes = [str(note).replace(f"{tree.root}/", "") for note in reading.notes]
     assert notes == [
-        "environment:1: GATEWAY_GEOIP_DB: has no effect in this version",
         "gateway.yaml:3: decisions: has no effect in this version",
         "gateway.yaml:4: sinks: has no effect in this version",
-        "gateway.yaml:6: backends.a.hardware: has no effect in this version",
-        "gateway.yaml:6: backends.a.carbon_g_per_kwh: has no effect in this version",
-        "gateway.yaml:7: models.m[0].weight: has no effect in this version",
-        "gateway.yaml:8: trusted_proxies[0].address: has no effect in this version",
-        "gateway.yaml:8: trusted_proxies[1].country: has no effect in this version",
-        "gateway.yaml:8: trusted_proxies[1].from: has no effect in this version",
     ]
+    assert reading.settings is not None
+    assert reading.settings.geoip_db == "geo.mmdb"
+
+
+def test_a_proxy_must_be_a_network_or_somebody_known(tree: Tree) -> None:
+    assert tree.said(HEAD + "trusted_proxies: [{from: unix}, {from: cloudflair}]\n") == [
+        (
+            "gateway.yaml:3: trusted_proxies[1].from: cloudflair isn't somebody whose proxies are known; "
+            "did you mean cloudflare?"
+        )
+    ]
+
+
+def test_a_proxys_name_without_its_network_is_noted(tree: Tree) -> None:
+    reading = tree.reading(HEAD + "trusted_proxies: [{from: vercel}]\n")
+    (note,) = reading.notes
+    assert str(note).endswith(
+        "trusted_proxies[0]: nobody knows where vercel calls from, so it has no effect; "
+        "add its network: {from: 192.0.2.0/24}"
+    )
+    text = HEAD + "trusted_proxies: [{from: vercel}, {from: 192.0.2.0/24}]\n"
+    assert tree.reading(text).notes == []
 
 
 def test_tls_files_are_found_beside_the_configuration(tree: Tree) -> None:

@@ -4,6 +4,7 @@ import pickle
 import msgspec
 import pytest
 
+from gateway.routing.candidate import KEPT_FOR_EVER
 from gateway.settings.shape import Backend, Caps, Deadlines, Listen, Provider, Secret, Timeouts
 
 SECRET = "s3cret-value-that-must-not-show"
@@ -64,3 +65,13 @@ def test_the_defaults_are_the_contracts() -> None:
         8080,
         8081,
     )
+
+
+@pytest.mark.parametrize(("said", "days"), [("none", 0), ("30d", 30), ("unknown", KEPT_FOR_EVER)])
+def test_how_long_content_is_kept_is_days(said: str, days: int) -> None:
+    assert Backend("b", Provider("p", "openai_chat"), (), retention=said).retention_days == days
+
+
+def test_what_is_not_said_of_a_backend_is_unknown() -> None:
+    backend = Backend("b", Provider("p", "openai_chat"), ())
+    assert (backend.retention_days, backend.hardware, backend.grams) == (KEPT_FOR_EVER, "", ())
