@@ -1,22 +1,39 @@
 """The record of one request: what arrived, what was tried, what came of it. Stages fill it in; settle reads it."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from gateway.errors import GatewayError
 from gateway.features import Usage
+from gateway.routing.policy import Split
 from gateway.settings.shape import Caller, Target
 from gateway.wire import PLAIN, Addressed, Endpoint
+
+
+class Origin(Struct, frozen=True):
+    """Where a caller is, as far as anybody who is trusted knows: "" and None where nobody does.
+
+    `country` is an ISO 3166-1 code, `location` degrees of latitude and longitude.
+    """
+
+    address: str = ""
+    country: str = ""
+    region: str = ""
+    city: str = ""
+    location: tuple[float, float] | None = None
+
+
+NOWHERE: Final = Origin()
 
 
 class Call(Struct):
     """One request as the front door read it.
 
     `path` is raw and undecoded; header names are lower case, values trimmed; `address` is the peer's (or a trusted
-    proxy's word for it), "" on a Unix socket. `endpoint`, `addressed` and `caller` are set once the
-    head was accepted.
+    proxy's word for it), "" on a Unix socket; `country` is its origin's. `endpoint`, `addressed` and `caller` are set
+    once the head was accepted.
     """
 
     method: str
@@ -32,10 +49,19 @@ class Call(Struct):
     arrived: float = 0.0
     arrived_wall: float = 0.0
     secure: bool = False
+    country: str = ""
+    origin: Origin = NOWHERE
+
+
+# How an attempt ends that another one, beside it, was faster than.
+HEDGE_LOST: Final = "hedge_lost"
 
 
 class Attempt(Struct):
-    """One try at one target; times are monotonic seconds, 0.0 where it never came to that."""
+    """One try at one target; times are monotonic seconds, 0.0 where it never came to that.
+
+    `cost_usd` is what an attempt cost us that no caller pays: an estimate.
+    """
 
     target: Target
     started: float
@@ -47,12 +73,16 @@ class Attempt(Struct):
     outcome: str = ""
     reused: bool = False
     dialled_s: float = 0.0
+    cost_usd: float = 0.0
 
 
 class Exchange(Struct, eq=False):
     """Everything known about one request, from its head to its settlement.
 
-    Times are monotonic seconds. `own_s` is what the request cost of our own time, known once it is settled.
+    Times are monotonic seconds. `own_s` is what the request cost of our own time, known once it is settled; `waited_s`
+    is how long it waited for a place at some backend. Where two
+    attempts ran beside each other the last of `attempts` is the one that answered. `split` names the split that chose
+    where it went, `splits` are those that could have.
     """
 
     call: Call
@@ -77,9 +107,16 @@ class Exchange(Struct, eq=False):
     complete: bool = False
     left: bool = False
     settled: bool = False
+    policies: tuple[str, ...] = ()
+    reason: str = ""
+    split: str = ""
+    splits: tuple[Split, ...] = ()
+    waited_s: float = 0.0
 
     def upstream_s(self) -> float:
         """Seconds spent waiting for upstreams' heads (streams) or whole answers, every attempt together."""
+        if len(self.attempts) > 1:
+            return _together_s(self.attempts)
         waited = 0.0
         for attempt in self.attempts:
             began = attempt.sent or attempt.started
@@ -92,7 +129,7 @@ class Exchange(Struct, eq=False):
         if first and self.attempts:
             # What an upstream needed between its head and its first content is its own, too.
             now = self.attempts[-1].headers or first
-        own = now - self.started - self.upstream_s()
+        own = now - self.started - self.upstream_s() - self.waited_s
         return max(0.0, own)
 
     @property
@@ -103,6 +140,21 @@ class Exchange(Struct, eq=False):
         if self.error is not None:
             return self.error.reason
         return "answered"
+
+
+def _together_s(attempts: list[Attempt]) -> float:
+    """What was waited for several attempts; what two of them took at the same time counts once."""
+    waited = 0.0
+    until, end = float("-inf"), attempts[-1].headers or float("inf")
+    for attempt in sorted(attempts, key=lambda one: one.started):
+        began = attempt.sent or attempt.started
+        # One that lost was waited for until the other one had content, whatever its head had promised.
+        heard = attempt.ended if attempt.outcome == HEDGE_LOST else attempt.headers
+        since, ended = max(until, began - attempt.dialled_s), min(end, heard or attempt.ended or began)
+        if ended > since:
+            waited += ended - since
+            until = ended
+    return waited
 
 
 class Telling(Protocol):

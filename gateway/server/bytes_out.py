@@ -49,11 +49,10 @@ def error_headers(error: GatewayError) -> list[tuple[bytes, bytes]]:
     """What official clients act on: whether and when to try again (reliability 0.1, finding 7)."""
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     headers += [(name.encode(), value.encode()) for name, value in error.headers]
-    if isinstance(error, UpstreamBusy | RateLimited):
+    is_shed = isinstance(error, GatewayFault) and error.status == HTTPStatus.SERVICE_UNAVAILABLE
+    if is_shed or isinstance(error, UpstreamBusy | RateLimited):
         wait_s = error.retry_after_s if error.retry_after_s is not None else RETRY_AFTER_SHED_S
         headers += _wait(wait_s)
-    elif isinstance(error, GatewayFault) and error.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers += _wait(RETRY_AFTER_SHED_S)
     elif isinstance(error, UpstreamError | DeadlineExceeded) or error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         # Our attempts are spent, and some of them may have been billed: the client's own three would triple that.
         headers.append(_NOT_AGAIN)

@@ -6,17 +6,21 @@ from collections.abc import Coroutine
 
 from gateway import pipeline
 from gateway.errors import Bug, GatewayError, Overloaded
-from gateway.exchange import Call
+from gateway.exchange import Call, Origin
 from gateway.outbox import Outbox
 from gateway.pipeline import Runtime
-from gateway.server import routes
+from gateway.server import pops, routes
 from gateway.server.arrival import Arrival
+from gateway.server.geoip import GeoIp, Saying, say
 from gateway.server.guests import Guest, Guests
 from gateway.server.handover import Handover
 from gateway.server.head import Head, HeadReader, check_size
+from gateway.server.origin import Origins
 from gateway.server.protocol import CallerConnection
 from gateway.server.routes import Route
+from gateway.server.tcp_info import Trips
 from gateway.server.welcome import welcome
+from gateway.settings.proxies import trust
 from gateway.sweep import Sweeper
 from gateway.wire import Addressed, load
 
@@ -27,7 +31,7 @@ class Door:
     `runtime` may be swapped at any time: a request keeps the one it began with.
     """
 
-    def __init__(self, runtime: Runtime, sweeper: Sweeper, outbox: Outbox) -> None:
+    def __init__(self, runtime: Runtime, sweeper: Sweeper, outbox: Outbox, log: Saying = say) -> None:
         self._loop = asyncio.get_running_loop()
         self.sweeper = sweeper
         self.guests = Guests(sweeper)
@@ -40,6 +44,10 @@ class Door:
         self.wall = runtime.clock.wall
         self._count = 0
         self._handover = Handover(self)
+        self._log = log
+        self._geoip: GeoIp | None = None
+        self._origins: Origins | None = None
+        self.trips = Trips()
         self.draining = False
         self.use(runtime)
 
@@ -51,6 +59,26 @@ class Door:
         self.deadlines = settings.deadlines
         self.heads = HeadReader(self.caps, settings.listen.names)
         self.guests.use(self.caps, settings.trusted_proxies)
+        self._pop_line = f"x-gateway-pop: {settings.pop}\r\n".encode() if settings.pop else b""
+        self._measurements: pops.Measurements = pops.Own(settings.pop, self.trips)
+        self._open_geoip(settings.geoip_db)
+        trusted = trust(settings)
+        self._origins = Origins(trusted, self._geoip) if trusted or self._geoip is not None else None
+
+    def _open_geoip(self, path: str) -> None:
+        if self._geoip is not None and self._geoip.path != path:
+            self.sweeper.discard(self._geoip)
+            self._geoip.close()
+            self._geoip = None
+        if path and self._geoip is None:
+            self._geoip = GeoIp(path, self._log, self._relocate)
+            self.sweeper.add(self._geoip)
+
+    def _relocate(self) -> None:
+        """Find out anew where everyone is: a new reader of heads knows none of those it was sent before."""
+        if self._origins is not None:
+            self._origins.forget()
+        self.heads = HeadReader(self.caps, self.runtime.settings.listen.names)
 
     # --- connections --------------------------------------------------------------------------------------------------
 
@@ -72,8 +100,18 @@ class Door:
         self._changed.set()
 
     def gone(self, guest: Guest) -> None:
+        if self._geoip is not None and isinstance(guest, CallerConnection) and guest.served:
+            self._measure(guest)
         self.guests.leave(guest)
         self._changed.set()
+
+    def _measure(self, connection: CallerConnection) -> None:
+        """Learn from a connection how far its country is, where it was a caller's own."""
+        assert self._origins is not None
+        origin = self._origins.direct(connection.address)
+        measured_ms = connection.rtt_ms() if origin is not None and origin.country else None
+        if origin is not None and measured_ms is not None:
+            self.trips.note(origin.country, measured_ms)
 
     def handed_back(self, guest: Guest) -> None:
         """An exchange that another application answered is over, and so is its connection."""
@@ -138,14 +176,22 @@ class Door:
         """Accept a request by its head alone, or raise."""
         known = head.welcome
         if known is not None and known.holds(self.runtime, call.arrived_wall):
+            if head.origin is not None:
+                _place(call, head.origin)
             call.endpoint = known.route.endpoint
             call.addressed = known.addressed
             call.caller = known.caller
             check_size(head, known.most_bytes)
             return known.route
+        if self._origins is not None:
+            head.origin = self._origins.of(call.address, call.headers)
+            _place(call, head.origin)
         route = routes.find(call.method, call.path)
         if route.slow:
             self._handover.greet(call, route)
+        elif route.ranks:
+            # Whoever may not be served here learns here where he may.
+            call.caller = self.runtime.keys.caller(call.headers, call.arrived_wall)
         elif not route.public:
             call.endpoint = route.endpoint
             if route.model or call.query:
@@ -161,7 +207,7 @@ class Door:
         self._handover.take(connection, call, head, raw, rest)
 
     def serve(self, connection: CallerConnection, call: Call, route: Route) -> "asyncio.Task[None] | None":
-        if route.local is not None:
+        if route.endpoint is None:
             self._answer_here(connection, call, route)
             return None
         self._busy += 1
@@ -188,9 +234,11 @@ class Door:
         return language.write_error(error, call.request_id)
 
     def _answer_here(self, connection: CallerConnection, call: Call, route: Route) -> None:
-        assert route.local is not None
         try:
-            status, body = route.local(call, self.runtime)
+            if route.local is not None:
+                status, body = route.local(call, self.runtime)
+            else:
+                status, body = 200, self._rank(connection, call)
         except GatewayError as error:
             connection.refuse(error, self.turned_away(call, error))
         except Exception as error:  # noqa: BLE001  (as in the pipeline: a bug of ours becomes an answer)
@@ -198,4 +246,13 @@ class Door:
             bug = Bug("The gateway failed to handle this request.")
             connection.refuse(bug, self.turned_away(call, bug))
         else:
-            connection.whole(status, route.lines, body)
+            connection.whole(status, route.lines if route.public else route.lines + self._pop_line, body)
+
+    def _rank(self, connection: CallerConnection, call: Call) -> bytes:
+        direct = self._origins is None or self._origins.direct(connection.address) is not None
+        own_ms = connection.rtt_ms() if direct else None
+        return pops.answer(call, self.runtime.settings, self._measurements, own_ms)
+
+
+def _place(call: Call, origin: Origin) -> None:
+    call.address, call.country, call.origin = origin.address, origin.country, origin

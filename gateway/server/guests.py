@@ -5,15 +5,14 @@ limits them. An IPv6 caller owns at least a /64, so that is what is counted of h
 """
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Address, ip_address
 from typing import Final, Protocol
 
+from gateway.settings.proxies import Network, networks
 from gateway.settings.shape import Caps, TrustedProxy
 from gateway.sweep import Sweeper
 
 REFUSED_MOST: Final = 256  # connections above the cap that are told so; more than these are only closed
-
-_Network = IPv4Network | IPv6Network
 
 
 class Guest(Protocol):
@@ -41,14 +40,14 @@ class Guests:
         self._inside: dict[Guest, str] = {}
         self._by_place: dict[str, int] = {}
         self._refused: set[Guest] = set()
-        self._exempt: tuple[_Network, ...] = ()
+        self._exempt: tuple[Network, ...] = ()
         self._most = self._most_per_place = 0
 
     def use(self, caps: Caps, proxies: tuple[TrustedProxy, ...]) -> None:
-        """Apply these limits to whoever comes from now on. A proxy known by a name only has no addresses to exempt."""
+        """Apply these limits to whoever comes from now on. A proxy whose networks are unknown has none to exempt."""
         self._most = caps.connections
         self._most_per_place = caps.per_address
-        self._exempt = tuple(network for proxy in proxies if (network := _network(proxy.source)) is not None)
+        self._exempt = tuple(network for proxy in proxies for network in networks(proxy))
 
     def __len__(self) -> int:
         """Connections there are, those that were refused included."""
@@ -107,10 +106,3 @@ class Guests:
         if ip.is_loopback or any(ip in network for network in self._exempt):
             return ""
         return f"{int(ip) >> 64:x}::/64" if isinstance(ip, IPv6Address) else str(ip)
-
-
-def _network(source: str) -> _Network | None:
-    try:
-        return ip_network(source, strict=False)
-    except ValueError:
-        return None

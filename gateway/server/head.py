@@ -24,6 +24,7 @@ from gateway.errors import (
 from gateway.settings.shape import Caps
 
 if TYPE_CHECKING:
+    from gateway.exchange import Origin
     from gateway.server.welcome import Welcome
 
 METHODS: Final = frozenset((b"GET", b"POST", b"DELETE", b"OPTIONS", b"HEAD"))
@@ -69,7 +70,7 @@ _LINE_EXTRA: Final = 32  # a request line is its target, a method, a version and
 class Head(Struct):
     """What a head says. `length` is the declared body size, None where there is none; header names are lower case.
 
-    `welcome` is what the door made of it, for when it comes again.
+    `welcome` is what the door made of it, for when it comes again; `origin` where it came from, where that is known.
     """
 
     method: str
@@ -82,6 +83,7 @@ class Head(Struct):
     http_1_0: bool
     expects_continue: bool
     welcome: "Welcome | None" = None
+    origin: "Origin | None" = None
 
 
 class HeadReader:

@@ -14,8 +14,9 @@ from msgspec.json import Encoder
 
 from gateway.errors import BadRequest
 from gateway.exchange import Call
-from gateway.pipeline import Runtime, may_call, unknown_model
+from gateway.pipeline import Runtime
 from gateway.settings.shape import Target
+from gateway.stages.permit import may_call, unknown_model
 from gateway.upstream.prices import Units
 from gateway.wire import load
 

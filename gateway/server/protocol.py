@@ -26,6 +26,7 @@ from gateway.server.head import Head, HeadReader, SameHead, given_id, path_of
 from gateway.server.pieces import Pieces
 from gateway.server.reply import CallerReply, Host
 from gateway.server.routes import Route
+from gateway.server.tcp_info import rtt_ms
 from gateway.server.unread import Unread
 from gateway.settings.shape import Caps, Deadlines
 
@@ -78,6 +79,7 @@ class CallerConnection(CallerReply):
 
     __slots__ = (
         "_ahead",
+        "_below",
         "_body",
         "_body_left",
         "_chunked",
@@ -102,6 +104,7 @@ class CallerConnection(CallerReply):
         super().__init__(desk)
         self._desk = desk
         self._wire = wire
+        self._below: asyncio.BaseTransport
         self.route: Route
         self._state = State.HEAD
         self._kept = bytearray()
@@ -121,6 +124,7 @@ class CallerConnection(CallerReply):
     # --- the transport's side -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._below = transport if self._wire is None else self._wire
         self._transport = Outgoing(transport, self._desk.outbox)  # type: ignore[arg-type]  # a stream's: reads and writes
         self.unread = Unread(self._transport) if self._wire is None else Unread(self._transport, self._wire)
         peer = transport.get_extra_info("peername")
@@ -421,6 +425,15 @@ class CallerConnection(CallerReply):
     def under_way(self) -> bool:
         """Whether somebody waits for an answer, or is about to ask for one."""
         return self._state < State.LINGER
+
+    @property
+    def served(self) -> bool:
+        """Whether it has brought a request."""
+        return self._served
+
+    def rtt_ms(self) -> float | None:
+        """The round trip to whoever is at its other end, in milliseconds, where the kernel has measured it."""
+        return rtt_ms(self._below.get_extra_info("socket"))
 
     def finish(self) -> None:
         """No more requests are wanted: an idle connection ends, one that has just come is given a moment."""

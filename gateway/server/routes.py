@@ -39,7 +39,7 @@ class Route(Struct, frozen=True):
     `model` is the one that the path names.
 
     `slow` names what aiohttp answers instead (handover.py); `files` are larger than other bodies; `lines` are the
-    header lines of our own answer.
+    header lines of our own answer. `ranks`: it says which POPs are near, which takes more than the request to know.
     """
 
     methods: frozenset[str]
@@ -49,6 +49,7 @@ class Route(Struct, frozen=True):
     public: bool = False
     slow: Slow = ""
     files: bool = False
+    ranks: bool = False
     lines: bytes = _JSON
 
     @property
@@ -77,6 +78,7 @@ def _table() -> Mapping[str, Route]:
     table["/v1/images/edits"] = Route(_ASK, Endpoint("image_edits", "opaque"), slow="form", files=True)
     table["/v1/realtime"] = Route(frozenset(("GET",)), Endpoint("realtime", "opaque"), slow="realtime")
     table["/v1/models"] = table["/v1beta/models"] = Route(_READ, local=listing.models)
+    table["/v1/pops"] = Route(_READ, ranks=True)
     table["/healthz"] = Route(_READ, local=local.alive, public=True)
     table["/readyz"] = Route(_READ, local=local.ready, public=True)
     return table

@@ -7,6 +7,7 @@ that the upstream client would not dial either.
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Final, TypeVar
 
 import aiohttp
@@ -23,9 +24,9 @@ from gateway.errors import (
     UpstreamUnreachable,
 )
 from gateway.exchange import Attempt, Exchange
-from gateway.pipeline import find_way
 from gateway.server.loan import Loan
-from gateway.stages.trial import MOST_ATTEMPTS, Trial
+from gateway.stages.trial import Trial
+from gateway.stages.waiting import Full
 from gateway.upstream.catalogue import Place
 from gateway.upstream.dial import Addresses
 
@@ -48,10 +49,14 @@ class Ask(Struct, frozen=True):
 async def first_answer(exchange: Exchange, loan: Loan, model: str, ask: Callable[[Ask], Awaitable[T]]) -> T:
     """What the first place for this model gives; where `ask` raises an UpstreamError, the next may be tried."""
     runtime = loan.runtime
-    way = find_way(exchange, runtime, model)
+    health = runtime.attempter.health
+    try:
+        way = runtime.finder.find(exchange, model)
+    except Full as full:
+        way = await runtime.room.turn(full, exchange, health, partial(runtime.finder.find, exchange, model))
     failure: UpstreamError | None = None
-    for place in way.places[:MOST_ATTEMPTS]:
-        trial = Trial(exchange, place, runtime.attempter.health, runtime.clock.monotonic)
+    for place in way.places[: way.rules.retry.attempts]:
+        trial = Trial(exchange, place, health, runtime.clock.monotonic)
         with trial as attempt:
             return await _by_some_path(place, attempt, loan, way.head + way.passed, way.total, ask)
         failure = trial.failure

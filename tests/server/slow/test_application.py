@@ -4,8 +4,11 @@ import pytest
 from aiohttp import web
 from msgspec.structs import replace
 
+from gateway.exchange import Exchange
+from gateway.features import Request
 from gateway.server.slow.application import Application, open_application
-from gateway.upstream.catalogue import Catalogue
+from gateway.stages.find import Finder
+from gateway.stages.trial import Way
 from tests.doubles.inside import Inside, settings_for
 from tests.server.slow.places import SlowPlace
 from tests.server.slow.test_form import answered, upload
@@ -17,21 +20,18 @@ async def test_each_exchange_has_a_protocol_of_its_own() -> None:
     assert application.protocol() is not application.protocol()
 
 
-class Forgetful(Catalogue):
-    """A catalogue with a bug."""
+class Forgetful(Finder):
+    """A finder with a bug."""
 
-    def targets(self, model: str) -> tuple[()]:
+    def find(self, exchange: Exchange, model: str, request: Request | None = None) -> Way:
         raise ZeroDivisionError(model)
-
-    def plan(self, model: str, operation: str, wire: str) -> object:  # type: ignore[override]  # it never answers
-        raise ZeroDivisionError(model, operation, wire)
 
 
 async def test_a_bug_is_an_answer_and_told_without_what_the_caller_sent() -> None:
     async with SlowPlace() as place:
         settings = settings_for({"m": [place.backend()]})
         async with Inside(settings) as inside:
-            inside.door.use(replace(inside.runtime, catalogue=Forgetful(settings)))
+            inside.door.use(replace(inside.runtime, finder=Forgetful.__new__(Forgetful)))
             heard = await answered(inside, upload())
             assert (heard.status, heard.headers["x-should-retry"]) == (500, "false")
             assert [type(error) for error in inside.bugs] == [ZeroDivisionError]
