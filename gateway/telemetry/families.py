@@ -59,6 +59,49 @@ LOOP_LAG = Family(
     (),
     _OVERHEAD_S,
 )
+PROBE_UP = Family("gateway_probe_up", "gauge", "1 where the last look at a server found it alive.", ("backend",))
+PROBE_SECONDS = Family("gateway_probe_seconds", "gauge", "How long the last look at a server took.", ("backend",))
+PROBE_UNMATCHED = Family(
+    "gateway_probe_unmatched",
+    "gauge",
+    "1 where a server's metrics have no name we know for a signal.",
+    ("backend", "signal"),
+)
+HEDGES = Family(
+    "gateway_hedges_total",
+    "counter",
+    "Second attempts beside a slow one, by their backend and what came of them: won, lost, failed, left.",
+    ("backend", "outcome"),
+)
+HEDGE_COST = Family(
+    "gateway_hedge_cost_usd_total",
+    "counter",
+    "US dollars for prompts of attempts that lost to another; an estimate, and charged to nobody.",
+    ("backend",),
+)
+SHADOW_ATTEMPTS = Family(
+    "gateway_shadow_attempts_total", "counter", "Copies of requests, by how each ended.", ("backend", "outcome")
+)
+SHADOW_COST = Family(
+    "gateway_shadow_cost_usd_total", "counter", "US dollars for copies of requests; charged to nobody.", ("backend",)
+)
+SHADOWS_DROPPED = Family(
+    "gateway_shadows_dropped_total",
+    "counter",
+    "Copies not sent: too many were under way, or they could not be said there.",
+    ("backend",),
+)
+SPLIT_ENDED = Family(
+    "gateway_split_ended", "gauge", "Workers in which a split was ended by its rule, and why.", ("split", "why")
+)
+QUEUE_LENGTH = Family("gateway_queue_length", "gauge", "Requests that wait for a place at a backend.")
+QUEUE_WAIT = Family(
+    "gateway_queue_wait_seconds",
+    "histogram",
+    "How long requests waited for a place at a backend, those refused included, by what came of it.",
+    ("priority", "outcome"),
+    (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
 LOG_LINES_DROPPED = Family(
     "gateway_log_lines_dropped_total", "counter", "Log lines dropped because nobody read them fast enough."
 )
@@ -75,6 +118,17 @@ WORKER = (
     LOSSES,
     STATE_UP,
     LOOP_LAG,
+    PROBE_UP,
+    PROBE_SECONDS,
+    PROBE_UNMATCHED,
+    HEDGES,
+    HEDGE_COST,
+    SHADOW_ATTEMPTS,
+    SHADOW_COST,
+    SHADOWS_DROPPED,
+    SPLIT_ENDED,
+    QUEUE_LENGTH,
+    QUEUE_WAIT,
     LOG_LINES_DROPPED,
 )
 
