@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import uvloop
 
-from gateway.channel import Backends, Configure, Drain, Drained, Message, Ready, Unframer, frame
+from gateway.channel import Backends, Configure, Drain, Drained, Message, Ready, Steer, Unframer, frame
 from gateway.clock import Clock, RealClock
 from gateway.errors import Draining
 from gateway.outbox import Outbox
@@ -23,11 +23,18 @@ from gateway.settings.environment import otel
 from gateway.settings.shape import Settings, Target
 from gateway.stages.attempt import Attempter
 from gateway.stages.authenticate import Keys
+from gateway.stages.choose import Chooser
+from gateway.stages.find import Finder
 from gateway.stages.settle import Settler
+from gateway.stages.shadow import Shadows
+from gateway.stages.splits import Splits, watched
+from gateway.stages.waiting import Room
 from gateway.sweep import INTERVAL_S, Sweeper
 from gateway.telemetry.batch import Batch
+from gateway.telemetry.beside import Beside
 from gateway.telemetry.log import AccessLog, Adopted, Log
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.probing import Probing
 from gateway.telemetry.slots import SlotWriter
 from gateway.telemetry.trace import open_tracer
 from gateway.telemetry.writer import LogWriter
@@ -36,6 +43,8 @@ from gateway.upstream.client import UpstreamClient
 from gateway.upstream.health import Health
 from gateway.upstream.pool import origin_of
 from gateway.upstream.prices import Prices
+from gateway.upstream.prober import Prober
+from gateway.upstream.shared_health import MemoryHealth
 
 BACKENDS_EVERY = 0.25
 WARM_WITHIN_S = 2.0
@@ -59,6 +68,8 @@ class Telemetry:
         self.access = AccessLog(self.writer)
         self.tracer = open_tracer(otel(), instance)
         tracers = () if self.tracer is None else (self.tracer,)
+        self.probing = Probing(self.slots, self.log)
+        self.beside = Beside(self.slots, self.log)
         self.batch = Batch((self.metrics, self.access, *tracers), self.bug)
 
     def close(self) -> None:
@@ -102,11 +113,16 @@ class Worker:
         self._outbox = Outbox(clock.monotonic, self._loop.call_soon)
         self._instance = f"{clock.draw():016x}"
         self._telemetry = Telemetry(slots_path, clock, self._instance)
+        self._room = Room(clock, self._sweeper, self._telemetry.slots)
         self._threads = ThreadPoolExecutor(1, "price")
         self._prices = Prices()
         self._runtime: Runtime | None = None
         self._door: Door | None = None
         self._health: Health | None = None
+        self._shared = MemoryHealth()
+        self._splits = Splits(self._telemetry.beside)
+        self._shadows = Shadows(clock, self._telemetry.beside, self._telemetry.bug, self._splits)
+        self._prober: Prober | None = None
         self._clients: list[UpstreamClient] = []  # the last is in use, those before it finish their answers
         self._servers: list[asyncio.Server] = []
         self._beside: list[asyncio.Task[None]] = []
@@ -122,10 +138,13 @@ class Worker:
         self._loop.set_exception_handler(self._telemetry.unhandled)
         async with asyncio.TaskGroup() as group:
             listening = group.create_task(self._listen_to_supervisor(group))
+            shadowing = group.create_task(self._shadows.run())
             self._tick()
             await self._leaving.wait()
+            if self._prober is not None:
+                self._prober.close()
             await self._drain()
-            for task in (listening, *self._beside):
+            for task in (listening, shadowing, *self._beside):
                 task.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._telemetry.close()
@@ -140,6 +159,8 @@ class Worker:
                 for message in unframer.feed(data):
                     if isinstance(message, Configure):
                         await self._configure(message.settings, group)
+                    elif isinstance(message, Steer):
+                        self._steer(message)
                     elif isinstance(message, Drain):
                         self._drain_within_s = message.within_s
                         self._leaving.set()
@@ -150,6 +171,17 @@ class Worker:
             return
         self._drain_within_s = self._runtime.settings.drain_s if self._runtime is not None else 0.0
         self._leaving.set()
+
+    def _steer(self, message: Steer) -> None:
+        """What an operator wants of backends; of one that a reload has taken away, nothing."""
+        health, now = self._health, self._clock.monotonic()
+        if health is None:
+            return
+        for name in {row.name for row in health.rows()}.intersection(message.backends):
+            if message.resume:
+                health.resume(name, now)
+            else:
+                health.drain(name, now, message.for_s)
 
     def _say(self, message: Message) -> None:
         """Tell the supervisor, if he is still there. What he has no room for now is said at the next ticks."""
@@ -168,7 +200,7 @@ class Worker:
 
     async def _configure(self, settings: Settings, group: asyncio.TaskGroup) -> None:
         try:
-            runtime, client, health = self._build(settings)
+            runtime, client, health, prober = self._build(settings)
             self._certify(settings)
             if self._door is None:
                 self._door = await self._open(runtime)
@@ -179,13 +211,17 @@ class Worker:
         if self._clients:
             self._clients[-1].close()
         self._clients.append(client)
-        self._runtime, self._health = runtime, health
+        if self._prober is not None:
+            self._prober.close()
+        self._runtime, self._health, self._prober = runtime, health, prober
+        self._splits.use(settings.policies, health.snapshot)
         self._door.use(runtime)
         origins = [origin_of(backend.base_urls[0]) for backend in settings.backends.values()]
         self._beside = [
             *(task for task in self._beside if not task.done()),
             group.create_task(client.warm(origins, WARM_WITHIN_S)),
             group.create_task(self._learn_prices(settings)),
+            group.create_task(prober.run()),
         ]
         gc.collect()
         gc.freeze()
@@ -195,27 +231,60 @@ class Worker:
         targets = self._prices.unknown([target for targets in settings.models.values() for target in targets])
         if targets:
             await self._loop.run_in_executor(self._threads, self._look_up, targets)
+            if self._runtime is not None:
+                self._runtime.catalogue.forget()
 
     def _look_up(self, targets: list[Target]) -> None:
         self._prices.look_up(targets)
 
-    def _build(self, settings: Settings) -> tuple[Runtime, UpstreamClient, Health]:
-        health = Health(settings.backends)
+    def _build(self, settings: Settings) -> tuple[Runtime, UpstreamClient, Health, Prober]:
+        here = settings.pops.get(settings.pop)
+        location = here.location if here is not None else None
+        health = Health(settings.backends, settings.models, location, self._clock.draw())
         if self._health is not None:
-            health.inherit(self._health)
+            health.inherit(self._health, self._clock.monotonic())
         client = UpstreamClient(settings, self._clock, self._sweeper, self._outbox)
+        catalogue = Catalogue(settings, self._prices.usd_per_mtok)
+        batch = self._telemetry.batch
+        told = (batch, self._splits) if watched(settings.policies) else (batch,)
         runtime = Runtime(
             settings=settings,
-            instance=self._instance,
             clock=self._clock,
             keys=Keys(settings.callers, settings.key_pepper.reveal()),
-            catalogue=Catalogue(settings),
-            attempter=Attempter(client, health, self._clock, settings.pop, settings.caps.event_bytes),
-            settler=Settler(self._prices, (self._telemetry.batch,)),
+            catalogue=catalogue,
+            finder=Finder(
+                self._instance,
+                catalogue,
+                Chooser(settings, health.snapshot, self._clock),
+                self._prices.usd_per_mtok,
+                health.lessons.lengths,
+            ),
+            attempter=Attempter(
+                client,
+                health,
+                self._clock,
+                settings.pop,
+                settings.caps.event_bytes,
+                shadows=self._shadows,
+                told=self._telemetry.beside,
+            ),
+            settler=Settler(self._prices, told),
             faults=self._telemetry,
+            room=self._room,
             draining=self._leaving.is_set,
         )
-        return runtime, client, health
+        prober = Prober(
+            settings,
+            client,
+            self._clock,
+            health,
+            self._shared,
+            self._telemetry.probing,
+            who=self._instance,
+            bug=self._telemetry.bug,
+            company=health,
+        )
+        return runtime, client, health, prober
 
     def _certify(self, settings: Settings) -> None:
         """Use what the certificate files hold now; connections that stand keep what they were shown."""
@@ -230,7 +299,7 @@ class Worker:
 
     async def _open(self, runtime: Runtime) -> Door:
         """Accept on every socket the supervisor gave."""
-        door = Door(runtime, self._sweeper, self._outbox)
+        door = Door(runtime, self._sweeper, self._outbox, self._telemetry.log)
         for sock in self._listening:
             self._servers.append(await listen(door, sock, self._tls))
         return door
@@ -251,7 +320,11 @@ class Worker:
             if not self._unsaid:
                 self._report()
             self._clients = [*(c for c in self._clients[:-1] if c.open), self._clients[-1]]
-            self._clients[-1].evict(self._clock.monotonic())
+            now = self._clock.monotonic()
+            self._clients[-1].evict(now)
+            if self._prober is not None and self._health is not None:
+                self._prober.tick(now)
+                self._health.tick(now)
         self._sweeper.sweep(self._clock.monotonic())
 
     def _report(self) -> None:

@@ -21,6 +21,17 @@ class Drain(Struct, tag=True):
     within_s: float
 
 
+class Steer(Struct, tag=True):
+    """Supervisor to worker: ask these backends nothing, for `for_s` seconds or until told otherwise; or ask them again.
+
+    To `resume` is to take somebody's word that they are well: what was seen of them before counts no more.
+    """
+
+    backends: tuple[str, ...]
+    resume: bool
+    for_s: float | None = None
+
+
 class Ready(Struct, tag=True):
     """Worker to supervisor: the last Configure is in force, or `problem` says why the old one still is."""
 
@@ -28,7 +39,11 @@ class Ready(Struct, tag=True):
 
 
 class BackendState(Struct):
-    """One worker's view of one backend. Times are seconds; `ttft_s` and `tpot_s` are EWMAs, 0.0 while unknown."""
+    """One worker's view of one backend. Times are seconds, 0.0 while unknown; those of tokens are the last streams'.
+
+    `state` is unknown, healthy, failing, ejected, half_open, cooling, drained, dead or loading; `why` says more of it
+    in a word, and in `until_s` it ends by itself (infinite: it doesn't). `load` is the share of it that is in use.
+    """
 
     name: str
     provider: str
@@ -43,6 +58,15 @@ class BackendState(Struct):
     last_error: str = ""
     ttft_s: float = 0.0
     tpot_s: float = 0.0
+    why: str = ""
+    until_s: float = 0.0
+    ttft_p95_s: float = 0.0
+    ttft_p99_s: float = 0.0
+    tpot_p95_s: float = 0.0
+    tpot_p99_s: float = 0.0
+    load: float = 0.0
+    rtt_ms: float = 0.0
+    ejections: int = 0
 
 
 class Backends(Struct, tag=True):
@@ -55,7 +79,7 @@ class Drained(Struct, tag=True):
     """Worker to supervisor: nothing runs any more; the process ends."""
 
 
-Message = Configure | Drain | Ready | Backends | Drained
+Message = Configure | Drain | Steer | Ready | Backends | Drained
 
 MOST_BYTES = 64 * 1024 * 1024
 

@@ -210,6 +210,13 @@ class UpstreamDenied(UpstreamError):
     code = "upstream_denied"
 
 
+class UpstreamUnavailableHere(UpstreamError):
+    """The provider doesn't serve the country this POP calls from: true here, and no fault of the place or our key."""
+
+    code = "upstream_unavailable_here"
+    hurts_health = False
+
+
 class UpstreamSlow(UpstreamError):
     status = 504
     code = "upstream_timeout"

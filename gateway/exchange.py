@@ -115,10 +115,11 @@ class Exchange(Struct, eq=False):
 
     def upstream_s(self) -> float:
         """Seconds spent waiting for upstreams' heads (streams) or whole answers, every attempt together."""
-        if len(self.attempts) > 1:
-            return _together_s(self.attempts)
+        attempts = self._before_content()
+        if len(attempts) > 1:
+            return _together_s(attempts)
         waited = 0.0
-        for attempt in self.attempts:
+        for attempt in attempts:
             began = attempt.sent or attempt.started
             waited += (attempt.headers or attempt.ended or began) - began + attempt.dialled_s
         return waited
@@ -128,9 +129,16 @@ class Exchange(Struct, eq=False):
         first = self.first_content
         if first and self.attempts:
             # What an upstream needed between its head and its first content is its own, too.
-            now = self.attempts[-1].headers or first
+            now = self._before_content()[-1].headers or first
         own = now - self.started - self.upstream_s() - self.waited_s
         return max(0.0, own)
+
+    def _before_content(self) -> list[Attempt]:
+        """The attempts from before the caller heard anything; one that went on with a broken stream is none."""
+        first = self.first_content
+        return (
+            [one for one in self.attempts if one.started < first] if first and len(self.attempts) > 1 else self.attempts
+        )
 
     @property
     def outcome(self) -> str:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec.structs import replace
 
-from gateway.channel import Drain
+from gateway.channel import Drain, Steer
 from gateway.mock.options import MockOptions
 from gateway.mock.server import MockServer
 from gateway.settings.shape import Auth, Deadlines, Listen, Provider, Settings, Timeouts, Tls
@@ -144,6 +144,20 @@ async def test_it_tells_what_it_sees_of_its_backends() -> None:
         writer.close()
         await worker.until(lambda: worker.tables[-1].rows[0].in_flight == 0)
         del reader
+
+
+async def test_a_backend_that_is_drained_is_asked_nothing_until_it_is_resumed() -> None:
+    async with MockServer() as first, MockServer() as second, led(told(first, second)) as worker:
+        await worker.tell(Steer(("backend-0", "gone"), resume=False))
+        await worker.until(lambda: bool(worker.tables) and worker.tables[-1].rows[0].state == "drained")
+        assert (await worker.hears(asked(close=True))).status == 200
+        assert (len(first.ledger.requests), len(second.ledger.requests)) == (0, 1)
+        await worker.tell(Steer(("backend-0",), resume=True))
+        await worker.until(lambda: worker.tables[-1].rows[0].state != "drained")
+        await worker.tell(Steer(("backend-1",), resume=False))
+        await worker.until(lambda: worker.tables[-1].rows[1].state == "drained")
+        assert (await worker.hears(asked(close=True))).status == 200
+        assert (len(first.ledger.requests), len(second.ledger.requests)) == (1, 1)
 
 
 async def test_a_supervisor_that_reads_late_loses_tables_and_never_the_thread() -> None:

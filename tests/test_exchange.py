@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.errors import DeadlineExceeded, UpstreamSlow
-from gateway.exchange import Attempt, Exchange
+from gateway.exchange import HEDGE_LOST, Attempt, Exchange
 from gateway.settings.shape import Backend, Target
 from tests.doubles.inside import PROVIDER
 from tests.stages.kept import exchange
@@ -52,6 +52,26 @@ def test_every_attempt_counts() -> None:
     failed = Attempt(TARGET, started=100.0, sent=100.1, headers=100.3, ended=100.3)
     told = attempted(failed, Attempt(TARGET, started=100.3, sent=100.4, headers=101.4))
     assert told.upstream_s() == pytest.approx(1.2)
+
+
+def test_what_two_attempts_took_beside_each_other_counts_once() -> None:
+    """The one that answered stands last, though it began first or later; whoever lost was waited for until then."""
+    lost = Attempt(TARGET, started=100.0, sent=100.1, headers=100.2, ended=101.0, outcome=HEDGE_LOST)
+    won = Attempt(TARGET, started=100.5, sent=100.6, headers=100.9, first_content=101.0, dialled_s=0.1)
+    assert attempted(lost, won).upstream_s() == pytest.approx(0.8)
+    first = Attempt(TARGET, started=100.0, sent=100.1, headers=101.0)
+    second = Attempt(TARGET, started=100.5, sent=100.6, ended=101.0, outcome=HEDGE_LOST)
+    told = attempted(second, first)
+    assert told.upstream_s() == pytest.approx(0.9)
+    told.first_content = 101.0
+    assert told.overhead_s(109.0) == pytest.approx(0.1)
+
+
+def test_one_that_goes_on_after_the_other_has_failed_counts_on() -> None:
+    failed = Attempt(TARGET, started=100.0, sent=100.0, ended=100.4, outcome="upstream_timeout")
+    unsent = Attempt(TARGET, started=100.2, ended=0.0)
+    other = Attempt(TARGET, started=100.3, sent=100.3, ended=100.9, outcome="upstream_timeout")
+    assert attempted(failed, unsent, other).upstream_s() == pytest.approx(0.9)
 
 
 def test_our_own_time_is_the_rest_up_to_now() -> None:

@@ -10,12 +10,8 @@ from msgspec.structs import replace
 
 from gateway import pipeline
 from gateway.errors import (
-    BadRequest,
-    Forbidden,
-    LoopDetected,
     TooLarge,
     Unauthorized,
-    UnknownModel,
     UnsupportedMedia,
 )
 from gateway.exchange import Call, Exchange
@@ -180,63 +176,12 @@ async def test_beta_flags_cross_all_of_them(beta: bytes) -> None:
         assert b"openai-beta: " + beta + b"\r\n" in on.attempts.passed
 
 
-@pytest.mark.parametrize(("asked", "seconds"), [(b"1", 0.001), (b"2500", 2.5), (b"999999999", 590.0)])
+@pytest.mark.parametrize(("asked", "seconds"), [(b"200", 0.2), (b"2500", 2.5), (b"999999999", 590.0)])
 async def test_the_shorter_deadline_holds(asked: bytes, seconds: float) -> None:
     async with ground() as on:
         exchange = await on.serve(chat(headers={b"x-gateway-timeout-ms": asked}))
         assert on.attempts.total == pytest.approx(exchange.started + seconds)
         assert on.attempts.head.endswith(b"x-gateway-timeout-ms: %b\r\n" % asked)
-
-
-@pytest.mark.parametrize("asked", [b"", b"0", b"000", b"-1", b"1.5", b"1e3", b"\xb2", b"1234567890"])
-def test_a_deadline_is_a_positive_whole_number(asked: bytes) -> None:
-    with pytest.raises(BadRequest) as told:
-        pipeline.patience(asked)
-    assert told.value.reason == "invalid_header"
-
-
-@pytest.mark.parametrize("hops", [b"here", b"a,here", b"here,b", b" here ,b", b"a,b,c,d"])
-def test_a_request_that_was_here_goes_no_further(hops: bytes) -> None:
-    with pytest.raises(LoopDetected):
-        pipeline.onward(chat(headers={b"x-gateway-hop": hops}), "here")
-
-
-def test_each_gateway_adds_itself() -> None:
-    assert b"x-gateway-hop: a,b,c,here\r\n" in pipeline.onward(chat(headers={b"x-gateway-hop": b"a,b,c"}), "here")
-
-
-@pytest.mark.parametrize("model", ["llama-3", "gpt-4"])
-def test_a_key_may_call_what_its_list_holds(model: str) -> None:
-    pipeline.permit(replace(CALLER, models=("llama-*", "gpt-4")), model)
-
-
-@pytest.mark.parametrize("model", ["gpt-4o", "Llama-3", "xllama-3", ""])
-def test_a_key_may_call_nothing_else(model: str) -> None:
-    with pytest.raises(Forbidden):
-        pipeline.permit(replace(CALLER, models=("llama-*", "gpt-4")), model)
-
-
-@pytest.mark.parametrize("asked", ["gpt-4o", "other-spelling"])
-def test_another_spelling_opens_nothing(asked: str) -> None:
-    with pytest.raises(Forbidden):
-        pipeline.permit(replace(CALLER, models=("llama-*", "gpt-4")), "gpt-4o", asked)
-
-
-def test_a_spelling_that_would_be_his_does_not_tell_what_it_leads_to() -> None:
-    with pytest.raises(UnknownModel):
-        pipeline.permit(replace(CALLER, models=("llama-*",)), "secret", "llama-secret-own-id")
-    pipeline.permit(replace(CALLER, models=("llama-*",)), "llama-1", "own-id")
-
-
-def test_a_key_without_a_list_may_call_anything() -> None:
-    pipeline.permit(CALLER, "anything")
-    pipeline.permit(None, "anything")
-
-
-async def test_whether_a_model_is_there_decides_what_is_said_of_it() -> None:
-    async with ground() as on:
-        assert isinstance(pipeline.unserved(on.runtime.catalogue, "nobodys"), UnknownModel)
-        assert pipeline.unserved(on.runtime.catalogue, "story").reason == "unsupported_operation"
 
 
 # --- how it ends ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,9 @@ import orjson
 from aiohttp import hdrs, web
 
 from gateway.control.table import BackendRow
+from gateway.settings.scalars import Unclear
 from gateway.settings.shape import Secret
+from gateway.settings.units import seconds
 from gateway.telemetry.exposition import CONTENT_TYPE
 
 _LOGGER = logging.getLogger(__name__)
@@ -32,6 +34,9 @@ class Board(Protocol):
     def backends(self) -> list[BackendRow]:
         """Every backend the workers know."""
 
+    async def steer(self, which: str, *, resume: bool, for_s: float | None) -> list[str]:
+        """Drain or resume a backend, or `region:R`, `pop:P`, `provider:X`: the names of the backends that this was."""
+
     def admin_token(self) -> Secret:
         """Who holds it may use /admin; empty: nobody may."""
 
@@ -44,6 +49,8 @@ def application(board: Board) -> web.Application:
     app.router.add_get("/readyz", routes.readyz)
     app.router.add_get("/metrics", routes.metrics)
     app.router.add_get("/admin/backends", routes.backends)
+    app.router.add_post("/admin/backends/{which}/drain", routes.drain)
+    app.router.add_post("/admin/backends/{which}/resume", routes.resume)
     app.on_response_prepare.append(_say_little)
     return app
 
@@ -82,6 +89,24 @@ class _Routes:
 
     async def backends(self, request: web.Request) -> web.Response:
         return _json({"backends": self._board.backends()})
+
+    async def drain(self, request: web.Request) -> web.Response:
+        """Ask a backend nothing from now on, or for as long as `?for=30m` says; what runs there may finish."""
+        try:
+            for_s = seconds(request.query["for"]) if "for" in request.query else None
+        except Unclear as unclear:
+            return _error(400, "invalid_value", f"'for' {unclear.what}; {unclear.mend}.")
+        return await self._steer(request, resume=False, for_s=for_s)
+
+    async def resume(self, request: web.Request) -> web.Response:
+        """Ask it again, whatever was seen of it."""
+        return await self._steer(request, resume=True, for_s=None)
+
+    async def _steer(self, request: web.Request, *, resume: bool, for_s: float | None) -> web.Response:
+        found = await self._board.steer(request.match_info["which"], resume=resume, for_s=for_s)
+        if not found:
+            return _error(404, "unknown_backend", "No backend is called that.")
+        return _json({"resumed" if resume else "drained": found})
 
 
 @web.middleware

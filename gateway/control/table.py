@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from math import isfinite
 
 from msgspec import Struct
 
@@ -11,7 +12,9 @@ from gateway.channel import BackendState
 class BackendRow(Struct):
     """One backend as `/admin/backends` shows it. Counts are sums over the workers since each of them started.
 
-    `state` is what most workers see, `states` how many see what; times are means in milliseconds, weighted by answers.
+    `state` is what most workers see, `states` how many see what; `why` and `until_s` (in how many seconds that ends by
+    itself) are of one that sees the same. Times are in milliseconds: means weighted by answers, quantiles and the load
+    as the worker sees them who sees most.
     """
 
     name: str
@@ -27,6 +30,15 @@ class BackendRow(Struct):
     last_error: str
     ttft_ms: float | None
     tpot_ms: float | None
+    why: str = ""
+    until_s: float | None = None
+    ttft_p95_ms: float | None = None
+    ttft_p99_ms: float | None = None
+    tpot_p95_ms: float | None = None
+    tpot_p99_ms: float | None = None
+    load: float = 0.0
+    rtt_ms: float | None = None
+    ejections: int = 0
 
 
 def merge(tables: Iterable[Iterable[BackendState]]) -> list[BackendRow]:
@@ -40,12 +52,14 @@ def merge(tables: Iterable[Iterable[BackendState]]) -> list[BackendRow]:
 
 def _row(name: str, views: Sequence[BackendState]) -> BackendRow:
     states = Counter(view.state for view in views)
+    state = states.most_common(1)[0][0]
+    told = max((view for view in views if view.state == state), key=lambda view: view.until_s)
     return BackendRow(
         name=name,
         provider=views[0].provider,
         region=views[0].region,
         country=views[0].country,
-        state=states.most_common(1)[0][0],
+        state=state,
         states=dict(sorted(states.items())),
         in_flight=sum(view.in_flight for view in views),
         idle_connections=sum(view.idle_connections for view in views),
@@ -54,7 +68,22 @@ def _row(name: str, views: Sequence[BackendState]) -> BackendRow:
         last_error=next((view.last_error for view in views if view.last_error), ""),
         ttft_ms=_mean_ms([(view.ttft_s, view.answered) for view in views]),
         tpot_ms=_mean_ms([(view.tpot_s, view.answered) for view in views]),
+        why=told.why,
+        until_s=round(told.until_s, 1) if isfinite(told.until_s) and told.until_s else None,
+        ttft_p95_ms=_most_ms(view.ttft_p95_s for view in views),
+        ttft_p99_ms=_most_ms(view.ttft_p99_s for view in views),
+        tpot_p95_ms=_most_ms(view.tpot_p95_s for view in views),
+        tpot_p99_ms=_most_ms(view.tpot_p99_s for view in views),
+        load=round(max(view.load for view in views), 3),
+        rtt_ms=_mean_ms([(view.rtt_ms / 1e3, view.answered) for view in views]),
+        ejections=sum(view.ejections for view in views),
     )
+
+
+def _most_ms(seconds: Iterable[float]) -> float | None:
+    """The most of them, None where nobody knows any."""
+    most = max(seconds)
+    return round(most * 1e3, 3) if most else None
 
 
 def _mean_ms(seconds: Sequence[tuple[float, int]]) -> float | None:

@@ -24,16 +24,17 @@ def lines_of(exchange: Exchange, content_type: bytes, fixed: bytes, now: float) 
     if content_type != b"application/json" and not _printable(content_type):
         content_type = b"application/json"
     upstream_s = exchange.upstream_s()
-    own_s = now - exchange.started - upstream_s
+    own_s = now - exchange.started - upstream_s - exchange.waited_s
     lines = (
         b"content-type: %b\r\n%bx-gateway-model: %b\r\nx-gateway-attempts: %d\r\n"
-        b"server-timing: gateway;dur=%b, upstream;dur=%d\r\n"
+        b"server-timing: gateway;dur=%b, %bupstream;dur=%d\r\n"
     ) % (
         content_type,
         fixed,
         exchange.model.encode("ascii", "replace"),
         len(exchange.attempts),
         _milliseconds(own_s),
+        b"queue;dur=%d, " % (exchange.waited_s * 1e3) if exchange.waited_s else b"",
         upstream_s * 1e3,
     )
     if exchange.changed:

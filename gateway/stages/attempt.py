@@ -1,76 +1,225 @@
 """Walk the plan until one place answers; never after the first content has gone to the caller.
 
 The caller sees content of at most one attempt. What failed before that is recorded and shown in metrics and logs.
+Where a policy names a hedge, a second attempt may run beside a slow one (hedge.py); where it names copies, others are
+asked too once the answer has begun (shadow.py); where it says so, a stream that broke goes on elsewhere (resume.py).
+Whoever names none of them pays for none.
 """
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import NoReturn
 
 from gateway.clock import Clock
-from gateway.errors import BadRequest, NoRoute, UpstreamError
+from gateway.errors import BadRequest, Bug, GatewayError, NoRoute, UnsupportedFeature, UpstreamError
 from gateway.exchange import Attempt, Exchange, Reply
 from gateway.features import Request
 from gateway.stages.answer import fixed_lines, lines_of
+from gateway.stages.choose import REASONS, may_compute
+from gateway.stages.hedge import SILENT, Hedged, Race, Racer, can_help, delay_s, suits
 from gateway.stages.relay import Relay
-from gateway.stages.trial import MOST_ATTEMPTS, Trial, Way, refusal
+from gateway.stages.resume import Resumer, hold
+from gateway.stages.shadow import Shadows
+from gateway.stages.trial import Trial, Way, refusal
 from gateway.upstream.catalogue import Place
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.health import Health
+from gateway.wire.losses import MAPPED
 
 # How long the words of a streaming call's refusal may be behind its status.
 REFUSAL_S = 1.0
 
 
 class Attempter:
-    """Everything attempts need that outlives a request."""
+    """Everything attempts need that outlives a request. Without `shadows` nobody is sent a copy."""
 
-    def __init__(self, client: UpstreamClient, health: Health, clock: Clock, pop: str, event_bytes: int) -> None:
+    def __init__(
+        self,
+        client: UpstreamClient,
+        health: Health,
+        clock: Clock,
+        pop: str,
+        event_bytes: int,
+        shadows: Shadows | None = None,
+        told: Hedged = SILENT,
+    ) -> None:
         self._client = client
         self.health = health
         self._clock = clock
         self._pop = pop
         self._event_bytes = event_bytes
+        self.shadows = shadows
+        self.told = told
+        self._resumer = Resumer(client, health, clock, event_bytes)
         self._fixed: dict[str, bytes] = {}
 
-    async def attempt(self, exchange: Exchange, request: Request, way: Way, reply: Reply) -> None:
+    def attempt(self, exchange: Exchange, request: Request, way: Way, reply: Reply) -> Coroutine[object, object, None]:
         """Answer the caller from the first place of the plan that can. Raises what the last one failed with."""
+        held = hold(exchange, request, way, reply) if way.rules.resume else None
+        if held is None:
+            return self._attempt(exchange, request, way, reply)
+        return self._resumer.attempt(self._attempt, exchange, request, way, held)
+
+    async def _attempt(self, exchange: Exchange, request: Request, way: Way, reply: Reply) -> None:
         failure: UpstreamError | None = None
         unsayable: BadRequest | None = None
+        rules = way.rules
+        asked = exchange.model
+        self.health.retries.asked(exchange.started)
+        begun = partial(self._copy, exchange, request, way) if way.copies else None
+        if rules.hedge is not None and self._may_hedge(exchange, request, way):
+            await self._walk(Race(exchange, request, way, reply, self._clock.monotonic, begun))
+            return
         for place in way.places:
             try:
-                body, changed = place.wire.write_request(
-                    request, place.model_json, place.target.backend.provider.dialect, ask_usage=place.ask_usage
-                )
+                body, lost = written(request, place, way)
             except BadRequest as error:
-                if place.native:
+                if _is_final(error, place):
                     raise
                 unsayable = unsayable or error  # in that place's language; the next one may speak the caller's own
                 continue
-            trial = Trial(exchange, place, self.health, self._clock.monotonic)
+            trial = Trial(exchange, place, self.health, self._clock.monotonic, way.work)
             with trial as attempt:
                 passed = place.passed(way.passed)
                 connection = await self._client.send(
                     place, attempt, way.head + passed, body, stream=request.stream, total=way.total
                 )
-                exchange.changed = (*way.dropped, *changed, *(() if place.native else way.flags))
-                exchange.model = place.instead or exchange.model
+                exchange.changed = lost
+                exchange.model = place.instead or asked
                 if not 200 <= attempt.status < 300:
                     await self._refused(place, connection)
+                if len(exchange.attempts) > 1:
+                    exchange.reason = "fallback"
+                lines = self._lines(place) + way.lines + REASONS[exchange.reason]
                 try:
                     if request.stream:
-                        await self._stream(exchange, request, place, attempt, connection, reply)
+                        await self._stream(exchange, request, place, attempt, connection, reply, lines, begun)
                     else:
-                        self._whole(exchange, request, place, attempt, connection, reply)
+                        self._whole(exchange, request, place, connection, reply, lines, begun)
                 finally:
                     if not exchange.complete:
                         connection.abort()
             failure = trial.failure
             if failure is None:
                 return
-            if reply.started or not failure.try_elsewhere or len(exchange.attempts) == MOST_ATTEMPTS:
+            if reply.started or not self._may_retry(exchange, way, failure, attempt.ended):
                 break
         raise failure or unsayable or NoRoute("No backend serves this model now.")
+
+    def _may_retry(self, exchange: Exchange, way: Way, failure: GatewayError, now: float) -> bool:
+        """Whether the next place may be asked: it could help, there are attempts left, and the budget has one."""
+        retry = way.rules.retry
+        return (
+            failure.try_elsewhere
+            and len(exchange.attempts) < retry.attempts
+            and self.health.retries.spend(now, retry.budget)
+        )
+
+    # --- two beside each other ----------------------------------------------------------------------------------------
+
+    def _may_hedge(self, exchange: Exchange, request: Request, way: Way) -> bool:
+        self.health.hedges.asked(exchange.started)
+        return suits(exchange.operation, request, way.work)
+
+    async def _walk(self, race: Race) -> None:
+        """The same walk, where for once a second place may be asked before the first has failed."""
+        exchange, way = race.exchange, race.way
+        failure: GatewayError | None = None
+        while (racer := self._next(race)) is not None:
+            try:
+                await self._race(race, racer)
+            finally:
+                if len(race.racers) > 1:
+                    self.told.raced(race.racers[1].place.name, race.outcome(), race.loser)
+            failure = race.failure()
+            if failure is None:
+                return
+            if race.winner is not None or not self._may_retry(exchange, way, failure, self._clock.monotonic()):
+                break
+        raise failure or race.unsayable or NoRoute("No backend serves this model now.")
+
+    def _next(self, race: Race) -> Racer | None:
+        """The next place of the plan that this can be said to."""
+        places = race.way.places
+        while race.at < len(places):
+            place = places[race.at]
+            race.at += 1
+            try:
+                body, lost = written(race.request, place, race.way)
+            except BadRequest as error:
+                if _is_final(error, place):
+                    raise
+                race.unsayable = race.unsayable or error
+                continue
+            return Racer(race, place, body, lost, "fallback" if race.exchange.attempts else race.exchange.reason)
+        return None
+
+    async def _race(self, race: Race, first: Racer) -> None:
+        """An attempt, with another beside it where its content is late. What is no failure of a place is raised."""
+        hedge = race.way.rules.hedge
+        wait_s = None
+        if hedge is not None and race.may_hedge():
+            wait_s = delay_s(hedge, first.place, race.way.work, self.health.snapshot)
+        race.racers = [first]
+        if wait_s is None:
+            await self._run(first)
+            return
+        try:
+            async with asyncio.TaskGroup() as group:
+                first.task = group.create_task(self._run(first))
+                await asyncio.wait((first.task,), timeout=wait_s)
+                second = None if first.task.done() or race.winner is not None else self._second(race)
+                if second is not None:
+                    race.hedge(second)
+                    second.task = group.create_task(self._run(second))
+        except ExceptionGroup as bugs:
+            raise bugs.exceptions[0] from None
+
+    def _second(self, race: Race) -> Racer | None:
+        """The next place as an attempt beside one that is late, where that is likely to help and is paid for."""
+        places, hedge = race.way.places, race.way.rules.hedge
+        now = self._clock.monotonic()
+        if hedge is None or race.at == len(places) or not can_help(places[race.at], self.health.snapshot, now):
+            return None
+        place = places[race.at]
+        try:
+            body, lost = written(race.request, place, race.way)
+        except BadRequest:
+            return None  # if it comes to that, its own turn says so
+        if not self.health.hedges.spend(now, hedge.budget):
+            return None
+        return Racer(race, place, body, lost, "hedge")
+
+    async def _run(self, racer: Racer) -> None:
+        """One attempt of a race; nobody sees of it what it doesn't win with."""
+        race, place = racer.race, racer.place
+        exchange, request, way, reply = race.exchange, race.request, race.way, race.reply
+        trial = Trial(exchange, place, self.health, self._clock.monotonic, way.work)
+        try:
+            with trial as attempt:
+                racer.attempt = attempt
+                head = way.head + place.passed(way.passed)
+                connection = racer.connection = await self._client.send(
+                    place, attempt, head, racer.body, stream=request.stream, total=way.total
+                )
+                if not 200 <= attempt.status < 300:
+                    await self._refused(place, connection)
+                lines = self._lines(place) + way.lines + REASONS[racer.reason]
+                try:
+                    if request.stream:
+                        await self._stream(exchange, request, place, attempt, connection, reply, lines, racer.claim)
+                    else:
+                        self._whole(exchange, request, place, connection, reply, lines, racer.claim)
+                finally:
+                    if not (racer.won and exchange.complete):
+                        connection.abort()
+        except GatewayError as error:
+            racer.failure = error
+        racer.failure = racer.failure or trial.failure
+
+    # --- answers ------------------------------------------------------------------------------------------------------
 
     async def _refused(self, place: Place, connection: UpstreamConnection) -> NoReturn:
         """Raise what an answer outside 2xx means."""
@@ -82,22 +231,25 @@ class Attempter:
         exchange: Exchange,
         request: Request,
         place: Place,
-        attempt: Attempt,
         connection: UpstreamConnection,
         reply: Reply,
+        fixed: bytes,
+        begun: Callable[[], None] | None,
     ) -> None:
         content_type = connection.content_type
         answer = connection.body()
         whole = place.wire.read_whole(request, content_type.decode("latin-1"), answer)
-        exchange.status = attempt.status
+        if begun is not None:
+            begun()
+        exchange.status = connection.status
         exchange.usage = whole.usage
         exchange.finish = whole.finish
         if whole.body is not None:
             answer = whole.body
             exchange.changed += whole.lost
         exchange.bytes_out = len(answer)
-        lines = lines_of(exchange, content_type, self._lines(place), self._clock.monotonic())
-        reply.whole(attempt.status, lines, answer)
+        lines = lines_of(exchange, content_type, fixed, self._clock.monotonic())
+        reply.whole(connection.status, lines, answer)
         exchange.complete = True
         connection.settle_down()
 
@@ -109,12 +261,18 @@ class Attempter:
         attempt: Attempt,
         connection: UpstreamConnection,
         reply: Reply,
+        fixed: bytes,
+        begun: Callable[[], None] | None,
     ) -> None:
         content_type = connection.content_type
         place.wire.check_stream(content_type.decode("latin-1"))
         meter = place.wire.meter(request, self._event_bytes)
-        lines = lines_of(exchange, meter.media_type or content_type, self._lines(place), self._clock.monotonic())
-        relay = Relay(exchange, attempt, connection, meter, reply, lines, self._clock)
+        media_type, now = meter.media_type or content_type, self._clock.monotonic()
+        if begun is None:
+            lines, opening = lines_of(exchange, media_type, fixed, now), None
+        else:
+            lines, opening = b"", partial(_opened, begun, exchange, media_type, fixed, now)
+        relay = Relay(exchange, attempt, connection, meter, reply, lines, self._clock, self.health, opening)
         connection.pour(relay)
         try:
             failure = await relay.finished
@@ -129,12 +287,48 @@ class Attempter:
         if failure is not None:
             raise failure
 
+    def _copy(self, exchange: Exchange, request: Request, way: Way) -> None:
+        if self.shadows is not None:
+            self.shadows.cast(self, exchange, request, way)
+
     def _lines(self, place: Place) -> bytes:
         """The header lines all answers of a backend share."""
         lines = self._fixed.get(place.name)
         if lines is None:
             lines = self._fixed[place.name] = fixed_lines(place.target, self._pop)
         return lines
+
+
+def written(request: Request, place: Place, way: Way) -> tuple[bytes, tuple[str, ...]]:
+    """The body in a place's words, and the names of what it can't carry as it was.
+
+    BadRequest where it can't be said there at all, UnsupportedFeature where it can, but not as faithfully as wanted.
+    Bug where the place may not see it: no decision is trusted with that.
+    """
+    if not may_compute(place, way.rules.require):
+        raise Bug("A place was planned that may not see this request.")
+    body, changed = place.wire.write_request(
+        request, place.model_json, place.target.backend.provider.dialect, ask_usage=place.ask_usage
+    )
+    lost = (*way.dropped, *changed, *(() if place.native else way.flags))
+    if way.rules.strict and (gone := [name for name in lost if not name.endswith(MAPPED)]):
+        raise UnsupportedFeature(
+            "No backend of this model can carry all of this request, and its policy allows no loss.",
+            param=gone[0],
+            headers=(("x-gateway-dropped", ", ".join(gone)),),
+        )
+    return body, lost
+
+
+def _is_final(error: BadRequest, place: Place) -> bool:
+    """Whether nobody else need be asked: the request makes no sense in its own language."""
+    return place.native and not isinstance(error, UnsupportedFeature)
+
+
+def _opened(begun: Callable[[], None], exchange: Exchange, content_type: bytes, fixed: bytes, now: float) -> bytes:
+    """The header lines of a stream whose first content is there, its head having come at `now`."""
+    begun()
+    return lines_of(exchange, content_type, fixed, now)
 
 
 async def _rest(connection: UpstreamConnection, deadline: float) -> bytes:

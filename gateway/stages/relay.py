@@ -1,11 +1,13 @@
 """A streamed answer on its way from an upstream to the caller, in callbacks: no task is woken for a piece of it."""
 
 import asyncio
+from collections.abc import Callable
 
 from gateway.clock import Clock
 from gateway.errors import Bug, GatewayError, UpstreamError
 from gateway.exchange import Attempt, Exchange, Reply
 from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.health import Health
 from gateway.wire import StreamMeter
 
 
@@ -14,7 +16,8 @@ class Relay:
 
     Until the first content nothing is written, and a failure is all there is: the next place may be tried. After it a
     failure is the caller's to see, as an error frame. `finished` is set to the failure, or to None where all went well;
-    it never raises, so that nobody has to be there to hear it.
+    it never raises, so that nobody has to be there to hear it. `opening` is called at the first content and gives the
+    header lines; without it they are `lines`.
     """
 
     __slots__ = (
@@ -22,9 +25,11 @@ class Relay:
         "_clock",
         "_connection",
         "_exchange",
+        "_health",
         "_idle_s",
         "_lines",
         "_meter",
+        "_opening",
         "_reply",
         "finished",
     )
@@ -38,6 +43,8 @@ class Relay:
         reply: Reply,
         lines: bytes,
         clock: Clock,
+        health: Health,
+        opening: Callable[[], bytes] | None = None,
     ) -> None:
         self._exchange = exchange
         self._attempt = attempt
@@ -46,6 +53,8 @@ class Relay:
         self._reply = reply
         self._lines = lines
         self._clock = clock
+        self._health = health
+        self._opening = opening
         self._idle_s = attempt.target.timeouts.idle_s
         self.finished: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
@@ -96,9 +105,12 @@ class Relay:
             self._connection.resume()
 
     def _commit(self, first: bytes) -> None:
+        if self._opening is not None:
+            self._lines = self._opening()
         self._attempt.first_content = self._exchange.first_content = self._clock.monotonic()
         self._connection.touch_as_content(self._idle_s)
         self._reply.stream(self._lines, first)
+        self._health.first(self._attempt)
 
     def _finish(self, last: bytes) -> None:
         if last:

@@ -6,20 +6,35 @@ from types import TracebackType
 
 from msgspec import Struct
 
-from gateway.errors import Bug, CallerLeft, GatewayError, LoopDetected, Unauthorized, UpstreamDenied, UpstreamError
+from gateway.errors import (
+    Bug,
+    CallerLeft,
+    DeadlineExceeded,
+    GatewayError,
+    LoopDetected,
+    Unauthorized,
+    UpstreamBusy,
+    UpstreamDenied,
+    UpstreamError,
+)
 from gateway.exchange import Attempt, Exchange
+from gateway.routing.facts import Work
+from gateway.routing.policy import Rules
 from gateway.upstream.catalogue import Place
 from gateway.upstream.health import Health
 
 MOST_ATTEMPTS = 3
+# A whole answer has no time of its own but the request's. A place that let nearly all that its row allows pass and said
+# nothing has failed; one that was given less by the caller has not.
+HUNG_SHARE = 0.9
 
 
 class Way(Struct, frozen=True):
     """Where a request may go, and when it must be over (monotonic seconds).
 
     `head` are the header lines it takes along everywhere, `passed` those its language passes on where it is spoken;
-    `flags` name what those say, which elsewhere is lost. `choosy` and `fetching` are the plan's
-    (upstream/catalogue.py), `dropped` names what of the request has no effect here.
+    `flags` name what those say, which elsewhere is lost. `dropped` names what of the request has no effect here.
+    `rules` are its policies', `work` is what was decided by, `lines` say to the caller which policy it was.
     """
 
     places: tuple[Place, ...]
@@ -27,28 +42,39 @@ class Way(Struct, frozen=True):
     total: float
     passed: bytes = b""
     flags: tuple[str, ...] = ()
-    choosy: bool = False
     dropped: tuple[str, ...] = ()
-    fetching: bool = False
+    rules: Rules = Rules()
+    work: Work = Work()
+    lines: bytes = b""
+    copies: tuple[Place, ...] = ()
 
 
 class Trial:
     """Put around a try: what went wrong with the upstream is kept in `failure`, everything else is raised on.
 
-    An attempt that says its own outcome keeps it, unless the upstream failed after that.
+    An attempt that says its own outcome keeps it, unless the upstream failed after that. `work` is what was decided by;
+    without it the attempt is counted, and teaches nothing of times.
     """
 
-    __slots__ = ("_exchange", "_health", "_now", "attempt", "failure")
+    __slots__ = ("_exchange", "_health", "_lent", "_now", "attempt", "failure")
 
-    def __init__(self, exchange: Exchange, place: Place, health: Health, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        place: Place,
+        health: Health,
+        now: Callable[[], float],
+        work: Work | None = None,
+    ) -> None:
         self._exchange = exchange
         self._health = health
+        self._lent = place.lent
         self._now = now
         self.failure: UpstreamError | None = None
         attempt = self.attempt = Attempt(place.target, now())
         exchange.attempts.append(attempt)
         exchange.target = place.target
-        health.began(attempt)
+        health.began(attempt, place.candidate, work)
 
     def __enter__(self) -> Attempt:
         return self.attempt
@@ -57,9 +83,9 @@ class Trial:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         del trace
-        attempt = self.attempt
+        attempt, exchange = self.attempt, self._exchange
         attempt.ended = self._now()
-        hurts = False
+        hurts = hung = False
         if kind is None:
             attempt.outcome = attempt.outcome or "answered"
         elif isinstance(error, UpstreamError):
@@ -71,14 +97,29 @@ class Trial:
             attempt.outcome = attempt.outcome or CallerLeft.code
         else:
             attempt.outcome = error.reason if isinstance(error, GatewayError) else Bug.code
-        usage = self._exchange.usage
+            hung = isinstance(error, DeadlineExceeded) and _hung(attempt)
+        tokens = exchange.usage.output_tokens if exchange.usage is not None else 0
+        # A limit of the caller's own key says nothing of what ours may.
+        others = self._lent and isinstance(error, UpstreamBusy)
         self._health.ended(
             attempt,
             hurts=hurts,
-            output_tokens=usage.output_tokens if usage is not None else 0,
-            stream=self._exchange.stream,
+            hung=hung,
+            output_tokens=tokens,
+            stream=exchange.stream and not others,
+            error=None if others else self.failure,
+            operation=exchange.operation,
+            size=exchange.bytes_in,
         )
+        if tokens and attempt.outcome == "answered":
+            caller = exchange.call.caller
+            self._health.lessons.lengths.saw(caller.name if caller is not None else "", exchange.model, tokens)
         return self.failure is not None
+
+
+def _hung(attempt: Attempt) -> bool:
+    """Whether the place had its whole time, and no content came."""
+    return not attempt.first_content and attempt.ended - attempt.started >= HUNG_SHARE * attempt.target.timeouts.total_s
 
 
 def refusal(place: Place, status: int, headers: Mapping[bytes, bytes], words: bytes) -> GatewayError:

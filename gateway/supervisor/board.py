@@ -56,6 +56,19 @@ class LiveBoard:
     def backends(self) -> list[BackendRow]:
         return merge(self._fleet.tables())
 
+    async def steer(self, which: str, *, resume: bool, for_s: float | None) -> list[str]:
+        """Drain or resume a backend, or `region:R`, `pop:P`, `provider:X`: the backends that this was."""
+        kind, _, name = which.rpartition(":")
+        found = [
+            backend.name
+            for backend in self._fleet.settings.backends.values()
+            if name
+            == {"region": backend.region, "pop": backend.pop, "provider": backend.provider.name}.get(kind, backend.name)
+        ]
+        if found:
+            await self._fleet.steer(found, resume=resume, for_s=for_s)
+        return found
+
     def metrics(self) -> bytes:
         samples = self._fleet.totals.samples()
         samples.update(self._own())

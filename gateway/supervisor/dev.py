@@ -51,5 +51,5 @@ class Dev:
             for server in self._found.servers
         ]
         for one in stand_ins():
-            lines += ["", f"  {one.place}, {one.country}:", f"    {curl(here, self._key, model_of(one))}"]
+            lines += ["", f"  {one.place}, {one.country}:", f"    {curl(here, self._key, model_of(one), one.country)}"]
         return "\n".join([*lines, "", ""])

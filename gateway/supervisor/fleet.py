@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.channel import BackendState, Configure, Drain
+from gateway.channel import BackendState, Configure, Drain, Steer
 from gateway.clock import Clock
 from gateway.settings.shape import Settings
 from gateway.supervisor.child import Child, Gone
@@ -61,6 +61,7 @@ class Fleet:
         self._children: dict[int, Child] = {}
         self._failure: NeverReady | None = None
         self._reconfiguring = asyncio.Lock()
+        self._drained: dict[str, float | None] = {}  # until when, in monotonic seconds; None: until told otherwise
 
     @property
     def ready(self) -> int:
@@ -103,6 +104,19 @@ class Fleet:
                     child.kill()
                 self.settings = settings
             return "" if self.settings is settings else "no worker is ready"
+
+    async def steer(self, backends: Sequence[str], *, resume: bool, for_s: float | None = None) -> None:
+        """Tell every worker, and each that comes later, to ask these backends nothing, or to ask them again."""
+        for name in backends:
+            if resume:
+                self._drained.pop(name, None)
+            else:
+                self._drained[name] = None if for_s is None else self._clock.monotonic() + for_s
+        message = Steer(tuple(backends), resume, for_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TELL_S), asyncio.TaskGroup() as group:
+                for child in self._children.values():
+                    group.create_task(child.say(message))
 
     async def drain(self, within_s: float) -> None:
         """Tell every worker to finish and leave; `run` ends when they have, or when their time is over."""
@@ -168,6 +182,7 @@ class Fleet:
             problem = await child.ask(Configure(settings), ANSWER_S)
             if not problem and settings is not self.settings:
                 problem = await child.ask(Configure(self.settings), ANSWER_S)
+            await self._remind(child)
         except Gone:
             return
         _forget(path)
@@ -178,6 +193,13 @@ class Fleet:
                 self._give_up(NeverReady(problem, unusable=True))
         elif self.ready == len(self._listening.tcp):
             self.serving.set()
+
+    async def _remind(self, child: Child) -> None:
+        """Tell a worker that has just come what an operator wants of backends."""
+        now = self._clock.monotonic()
+        self._drained = {name: until for name, until in self._drained.items() if until is None or until > now}
+        for name, until in self._drained.items():
+            await child.say(Steer((name,), resume=False, for_s=None if until is None else until - now))
 
     def _give_up(self, failure: NeverReady) -> None:
         self._failure = self._failure or failure

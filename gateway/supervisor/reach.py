@@ -13,13 +13,13 @@ from gateway.channel import BackendState
 
 WITHIN_S = 1.0
 EVERY_S = 2.0
-FAILING = "failing"
+FAILING = frozenset({"failing", "ejected", "half_open", "dead"})
 
 
 def all_failing(tables: Iterable[Iterable[BackendState]]) -> bool:
     """Whether every worker sees every backend fail; no table yet is no bad news."""
     rows = [row for table in tables for row in table]
-    return bool(rows) and all(row.state == FAILING for row in rows)
+    return bool(rows) and all(row.state in FAILING for row in rows)
 
 
 def address_of(url: str) -> tuple[str, int]:

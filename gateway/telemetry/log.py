@@ -64,12 +64,13 @@ class _Who(Struct, omit_defaults=True):
     stream: bool = False
 
 
-class _Try(Struct):
-    """One attempt, its time in microseconds."""
+class _Try(Struct, omit_defaults=True):
+    """One attempt, its time in microseconds; `cost_usd` is what nobody is charged for."""
 
     backend: str
     outcome: str
     us: int
+    cost_usd: float | None = None
 
 
 class _Line(Struct, omit_defaults=True):
@@ -154,6 +155,7 @@ class AccessLog:
                     tried.target.backend.name,
                     derived.word(tried.outcome),
                     int(((tried.ended or ended) - tried.started) * 1e6),
+                    tried.cost_usd or None,
                 )
                 for tried in attempts
             ]

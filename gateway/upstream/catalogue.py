@@ -1,12 +1,14 @@
 """Configured models as places that can be called: everything that doesn't change from request to request, made once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlsplit
 
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from gateway.settings.shape import Price, Provider, Secret, Settings, Target
+from gateway.routing.candidate import Candidate
+from gateway.settings.candidates import alone, candidate
+from gateway.settings.shape import Pop, Price, Provider, Secret, Settings, Target
 from gateway.upstream.credentials import header_lines
 from gateway.upstream.names import Named, Names
 from gateway.upstream.pool import Origin, origin_of
@@ -23,20 +25,23 @@ SPELLED_MOST = 1000
 _FREE = Price()
 
 _Key = tuple[str, str, str]
+# What a million tokens in and out cost in US dollars; None where no price is known.
+PriceOf = Callable[[Target], tuple[float, float] | None]
 
 
 class Place(Struct, frozen=True):
     """One target for one operation: where to write, in which language, with which head.
 
-    `head` ends before the headers that differ by request; it holds the credentials, so it is never shown;
-    `stream_head` is the one for streams. `native`: it speaks the caller's language. `instead` names the
-    model it serves where that isn't the one asked for. `fetches`: it would fetch addresses in a request from within our
-    network. `others` are further paths to the
-    same server. `lent`: the credentials are the caller's own. `assumes` are the lines it gets where a caller of its
-    language left them out, each by its name with the colon.
+    `candidate` is what deciding knows of it. `head` ends before the headers that differ by request; it holds the
+    credentials, so it is never shown; `stream_head` is the one for streams. `native`: it speaks the caller's language.
+    `instead` names the model it serves where that isn't the one asked for. `fetches`: it would fetch addresses in a
+    request from within our network. `others` are further paths to the same server. `lent`: the credentials are the
+    caller's own. `assumes` are the lines it gets where a caller of its language left them out, each by its name with
+    the colon.
     """
 
     target: Target
+    candidate: Candidate
     origin: Origin
     wire: Wire
     head: bytes
@@ -92,7 +97,9 @@ class Catalogue:
     KeyError or ValueError for a backend whose credentials can't be sent.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, price_of: PriceOf | None = None) -> None:
+        self._here: Pop | None = settings.pops.get(settings.pop)
+        self._price_of: PriceOf = price_of or (lambda _: None)
         self._names = Names(settings.models, settings.name_rules)
         self._plans: dict[_Key, Plan] = {}
         self._spelled: dict[_Key, Plan] = {}
@@ -119,7 +126,7 @@ class Catalogue:
         if known is None:
             named = self.find(model) or Named(model, ())
             targets = sorted(named.targets, key=lambda target: target.order)
-            places = tuple(place for target in targets for place in _places(target, operation, wire))
+            places = self._made(targets, operation, wire)
             known = Plan(
                 places,
                 max((place.target.timeouts.total_s for place in places), default=0.0),
@@ -134,6 +141,19 @@ class Catalogue:
                     self._spelled.clear()
                 self._spelled[key] = known
         return known
+
+    def forget(self) -> None:
+        """Make everything anew: prices were learned since."""
+        self._plans.clear()
+        self._spelled.clear()
+
+    def _made(self, targets: list[Target], operation: str, wire: str) -> tuple[Place, ...]:
+        places: list[Place] = []
+        only = alone(targets)
+        for target in targets:
+            known = candidate(target, len(places), self._here, self._price_of(target))
+            places += _places(target, replace(known, only_here=only), operation, wire)
+        return tuple(places)
 
 
 def lend(places: tuple[Place, ...], operation: str, wire: str, keys: Mapping[str, Secret]) -> tuple[Place, ...]:
@@ -151,7 +171,7 @@ def lend(places: tuple[Place, ...], operation: str, wire: str, keys: Mapping[str
 
 def _lent(place: Place, operation: str, wire: str, key: Secret) -> Place:
     backend = replace(place.target.backend, api_key=key)
-    (made,) = _places(replace(place.target, backend=backend, price=_FREE), operation, wire)
+    (made,) = _places(replace(place.target, backend=backend, price=_FREE), place.candidate, operation, wire)
     return replace(made, lent=True)
 
 
@@ -181,16 +201,16 @@ def speech(provider: Provider, operation: str, wire: str) -> Speech | None:
     return None
 
 
-def _places(target: Target, operation: str, wire: str) -> tuple[Place, ...]:
+def _places(target: Target, known: Candidate, operation: str, wire: str) -> tuple[Place, ...]:
     """The place of a target, none where it can't do this."""
     speaks = speech(target.backend.provider, operation, wire)
     if speaks is None:
         return ()
-    first, *rest = (_by(url, target, speaks) for url in target.backend.base_urls)
+    first, *rest = (_by(url, target, known, speaks) for url in target.backend.base_urls)
     return (replace(first, others=tuple(rest)) if rest else first,)
 
 
-def _by(base: str, target: Target, speaks: Speech) -> Place:
+def _by(base: str, target: Target, known: Candidate, speaks: Speech) -> Place:
     """The place as it is reached by one of its base URLs."""
     backend = target.backend
     provider = backend.provider
@@ -211,6 +231,7 @@ def _by(base: str, target: Target, speaks: Speech) -> Place:
     path = provider.paths[speaks.operation]
     return Place(
         target=target,
+        candidate=known,
         origin=origin,
         wire=speaks.wire,
         head=head(path),

@@ -5,6 +5,9 @@ from typing import Final, Literal
 
 from gateway.errors import UnsupportedFeature
 
+# What a name ends with where something near it crossed instead.
+MAPPED: Final = "=mapped"
+
 Action = Literal["dropped", "mapped"]
 # A name comes from what a caller sent and goes into a header line.
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9_.\[\]-]")
@@ -41,7 +44,7 @@ class Losses:
 
     def names(self) -> list[str]:
         """For `x-gateway-dropped`: the path of each drop, and `path=mapped` of the others."""
-        return [path if action == "dropped" else f"{path}=mapped" for path, action in self.noted.items()]
+        return [path if action == "dropped" else f"{path}{MAPPED}" for path, action in self.noted.items()]
 
     def _note(self, path: str, action: Action) -> None:
         if len(self.noted) < _MOST:

@@ -124,7 +124,7 @@ SIGNS: Final[Mapping[str, Signs]] = {
         ("max_tokens",),
     ),
 }
-_NOTHING: Final = Needs()
+NOTHING: Final = Needs()
 _DIGITS: Final = 10  # what is longer limits nothing
 
 
@@ -132,7 +132,7 @@ def needs(language: str, request: Request) -> Needs:
     """What a request in this language needs; nothing where it can't be told."""
     signs = SIGNS.get(language)
     if signs is None:
-        return _NOTHING
+        return NOTHING
     fields = request.fields
     found = {
         capability

@@ -23,6 +23,7 @@ from gateway.errors import (
     UpstreamOverloaded,
     UpstreamRefused,
     UpstreamSlow,
+    UpstreamUnavailableHere,
 )
 from gateway.wire.masking import mask
 
@@ -46,6 +47,14 @@ CALLERS_OWN: Final = frozenset((400, 404, 409, 413, 422))
 # Our account is empty or closed (row F17): OpenAI's words, Moonshot's, Zhipu's number.
 _BROKE: Final = frozenset(
     ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "exceeded_current_quota_error", "1113")
+)
+# OpenAI's word (403) for a country it doesn't serve; those who pass its words on keep it.
+_NOT_HERE: Final = "unsupported_country_region_territory"
+# Others say it in a sentence only, with 400: Gemini (also where it isn't served without billing, as its page on errors
+# has it), and Bedrock for Anthropic's models. At its start, where no word of the caller's can stand.
+_NOT_FROM_HERE: Final = re.compile(
+    r"User location is not supported|Gemini API free tier is not available in your country"
+    r"|Access to \w+ models is not allowed from unsupported countries"
 )
 # 498: Groq's flex tier is full.
 _BUSY: Final = frozenset((429, 498))
@@ -103,6 +112,8 @@ def read_error(status: int, headers: Mapping[bytes, bytes], body: bytes) -> Upst
         return _failure(status, words, read_retry_after(headers))
     if _OUR_KEY.search(words.message):
         return _failure(401, words, None)
+    if _is_not_here(words):
+        return _not_here(status)
     return UpstreamRefused(
         words.message or "The model's server refused the request.",
         code=words.code or None,
@@ -126,7 +137,17 @@ def read_inside(told: bytes) -> UpstreamError:
     return failure
 
 
+def _is_not_here(words: Words) -> bool:
+    return words.code == _NOT_HERE or _NOT_FROM_HERE.match(words.message) is not None
+
+
+def _not_here(status: int) -> UpstreamError:
+    return UpstreamUnavailableHere("The upstream does not serve this place.", upstream_status=status)
+
+
 def _failure(status: int, words: Words, retry_after_s: float | None) -> UpstreamError:
+    if _is_not_here(words):
+        return _not_here(status)
     if status in (401, 402, 403) or words.code in _BROKE or words.kind in _BROKE:
         return UpstreamDenied("The upstream refused our account.", upstream_status=status)
     if status in _BUSY:

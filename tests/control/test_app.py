@@ -21,6 +21,7 @@ class Board:
         self.page = b"# TYPE up gauge\nup 1\n"
         self.token = TOKEN
         self.broken = False
+        self.steered: list[tuple[str, bool, float | None]] = []
 
     def not_ready(self) -> str:
         return self.why
@@ -32,6 +33,10 @@ class Board:
 
     def backends(self) -> list[BackendRow]:
         return merge([[BackendState("fra", "vllm", "eu-central", "DE", "healthy", in_flight=2, answered=5)]])
+
+    async def steer(self, which: str, *, resume: bool, for_s: float | None) -> list[str]:
+        self.steered.append((which, resume, for_s))
+        return [] if which == "nobody" else ["fra"]
 
     def admin_token(self) -> Secret:
         return Secret(self.token)
@@ -103,6 +108,15 @@ async def test_backends_are_shown_to_whoever_has_the_token(control: Control) -> 
                 "last_error": "",
                 "ttft_ms": None,
                 "tpot_ms": None,
+                "why": "",
+                "until_s": None,
+                "ttft_p95_ms": None,
+                "ttft_p99_ms": None,
+                "tpot_p95_ms": None,
+                "tpot_p99_ms": None,
+                "load": 0.0,
+                "rtt_ms": None,
+                "ejections": 0,
             }
         ]
     }
@@ -175,3 +189,26 @@ async def test_answers_are_not_kept_and_do_not_say_what_made_them(control: Contr
         response = await control.get(path)
         assert response.headers["cache-control"] == "no-store"
         assert "server" not in response.headers
+
+
+async def test_a_backend_is_drained_and_resumed_by_whoever_has_the_token(control: Control) -> None:
+    for path, said in (
+        ("fra/drain", {"drained": ["fra"]}),
+        ("region:eu-central/drain?for=30m", {"drained": ["fra"]}),
+        ("fra/resume", {"resumed": ["fra"]}),
+    ):
+        assert (await control.get(f"/admin/backends/{path}", "POST")).status == 401
+        response = await control.get(f"/admin/backends/{path}", "POST", **BEARER)
+        assert (response.status, await response.json()) == (200, said)
+    assert control.board.steered == [
+        ("fra", False, None),
+        ("region:eu-central", False, 1800.0),
+        ("fra", True, None),
+    ]
+
+
+async def test_nobody_and_nonsense_are_not_drained(control: Control) -> None:
+    missing = await control.get("/admin/backends/nobody/drain", "POST", **BEARER)
+    assert (missing.status, (await missing.json())["error"]["code"]) == (404, "unknown_backend")
+    nonsense = await control.get("/admin/backends/fra/drain?for=soon", "POST", **BEARER)
+    assert (nonsense.status, (await nonsense.json())["error"]["code"]) == (400, "invalid_value")

@@ -11,6 +11,7 @@ from gateway.errors import Draining
 from gateway.exchange import Exchange
 from gateway.outbox import Outbox
 from gateway.pipeline import Runtime
+from gateway.routing.policy import Policy
 from gateway.server.door import Door
 from gateway.server.guests import Guest
 from gateway.server.listen import listen
@@ -23,6 +24,7 @@ from gateway.settings.shape import (
     Deadlines,
     Listen,
     May,
+    Pop,
     Provider,
     Secret,
     Settings,
@@ -31,7 +33,10 @@ from gateway.settings.shape import (
 )
 from gateway.stages.attempt import Attempter
 from gateway.stages.authenticate import Keys
+from gateway.stages.choose import Chooser
+from gateway.stages.find import Finder
 from gateway.stages.settle import Settler
+from gateway.stages.waiting import Room
 from gateway.sweep import Sweeper
 from gateway.upstream.catalogue import Catalogue
 from gateway.upstream.client import UpstreamClient
@@ -63,12 +68,15 @@ def settings_for(
     deadlines: Deadlines | None = None,
     listen: Listen | None = None,
     callers: tuple[Caller, ...] = (CALLER,),
+    policies: tuple[Policy, ...] = (),
+    pops: Mapping[str, Pop] | None = None,
+    pop: str = "",
 ) -> Settings:
     """Settings in which each model is served by these backends, in order."""
     times = timeouts or Timeouts()
     return Settings(
         models={
-            name: tuple(Target(backend=b, model="mock-model", timeouts=times) for b in backends)
+            name: tuple(Target(b, "mock-model", timeouts=times, order=at) for at, b in enumerate(backends))
             for name, backends in models.items()
         },
         backends={b.name: b for backends in models.values() for b in backends},
@@ -77,6 +85,9 @@ def settings_for(
         caps=caps or Caps(),
         deadlines=deadlines or Deadlines(),
         listen=listen or Listen(),
+        policies=policies,
+        pops=dict(pops or {}),
+        pop=pop,
     )
 
 
@@ -140,18 +151,21 @@ class Inside:
         self._loop = asyncio.get_running_loop()
         outbox = Outbox(self.clock.monotonic, self._loop.call_soon)
         self.client = UpstreamClient(self.settings, self.clock, self.sweeper, outbox)
-        self.health = Health(self.settings.backends)
+        self.health = Health(self.settings.backends, self.settings.models)
+        self.room = Room(self.clock, self.sweeper)
+        prices = self._prices = Prices()
         self.runtime = Runtime(
             settings=self.settings,
-            instance="inside-0001",
             clock=self.clock,
             keys=Keys(self.settings.callers, ""),
             catalogue=Catalogue(self.settings),
+            finder=self.finder(self.settings),
             attempter=Attempter(
                 self.client, self.health, self.clock, self.settings.pop, self.settings.caps.event_bytes
             ),
-            settler=Settler(Prices(), (self,)),
+            settler=Settler(prices, (self,)),
             faults=self,
+            room=self.room,
             draining=lambda: self.door.draining,
         )
         self.door = _Door(self.runtime, self.sweeper, outbox, self._hear)
@@ -164,6 +178,11 @@ class Inside:
             self._local = await listen(self.door, sock, self._context)
         self._timer = self._loop.call_soon(self._tick)
         return self
+
+    def finder(self, settings: Settings, instance: str = "inside-0001") -> Finder:
+        """Who finds ways by these settings, for a gateway of this name."""
+        chooser = Chooser(settings, self.health.snapshot, self.clock)
+        return Finder(instance, Catalogue(settings), chooser, self._prices.usd_per_mtok, self.health.lessons.lengths)
 
     async def __aexit__(self, *exc: object) -> None:
         self._timer.cancel()

@@ -16,7 +16,7 @@ import sys
 
 import orjson
 
-from gateway.channel import Backends, BackendState, Configure, Drain, Drained, Message, Ready, Unframer, frame
+from gateway.channel import Backends, BackendState, Configure, Drain, Drained, Message, Ready, Steer, Unframer, frame
 from gateway.telemetry.families import REQUESTS
 from gateway.telemetry.slots import SlotWriter
 
@@ -52,6 +52,8 @@ class Worker:
                 match message:
                     case Configure(settings):
                         await self.configure(settings.pop)
+                    case Steer(resume=resume):
+                        await self.say(Backends([BackendState("b", "p", state="healthy" if resume else "drained")]))
                     case Drain():
                         self.leaving.set()
         self.leaving.set()

@@ -48,9 +48,16 @@ def llamas(_pair: tuple[Llama, Llama]) -> tuple[Llama, Llama]:
     return _pair
 
 
-@pytest.fixture(scope="session")
-def gateway(_pair: tuple[Llama, Llama], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+@pytest.fixture
+def gateway(_gateway: Gateway, llamas: tuple[Llama, Llama]) -> Gateway:
     """A gateway that serves `smollm2` from the first of them, then from the second."""
+    del llamas  # alive, so that they can be trusted
+    _gateway.trusts()
+    return _gateway
+
+
+@pytest.fixture(scope="session")
+def _gateway(_pair: tuple[Llama, Llama], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     first, second = _pair
     running = Gateway(
         tmp_path_factory.mktemp("gateway"),

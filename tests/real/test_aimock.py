@@ -55,6 +55,7 @@ def row(_row: Row) -> Row:
     for aimock in (_row.first, _row.second):
         aimock.breaks()
         aimock.forget()
+    _row.gateway.trusts()
     return _row
 
 

@@ -45,8 +45,15 @@ class Road:
         self.url = f"http://127.0.0.1:{before.port}/v1"
 
 
+@pytest.fixture
+def road(_road: Road, llamas: tuple[Llama, Llama]) -> Road:
+    del llamas  # alive, so that they can be trusted
+    _road.gateway.trusts()
+    return _road
+
+
 @pytest.fixture(scope="module")
-def road(_pair: tuple[Llama, Llama], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
+def _road(_pair: tuple[Llama, Llama], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
     if NGINX is None:
         pytest.skip("there is no nginx")
     with ExitStack() as stack:

@@ -20,7 +20,9 @@ from gateway.exchange import Exchange
 from gateway.mock.faults import Standing
 from gateway.mock.options import MockOptions
 from gateway.mock.server import MockServer
+from gateway.routing.policy import Policy
 from gateway.settings.shape import Backend, Caller, Caps, Provider, Timeouts
+from gateway.upstream.health import Health
 from gateway.upstream.pool import origin_of
 from tests.doubles.inside import CALLER, KEY, PROVIDER, Inside, backend, settings_for
 from tests.doubles.mock_caller import CHAT, Heard, chat, request
@@ -254,6 +256,16 @@ class Scene:
         """How often this provider's health was charged."""
         return self.gateway.health.row(name).failed
 
+    def forgives(self) -> None:
+        """Let no provider be away for what it did before."""
+        health, now = self.gateway.health, self.gateway.clock.monotonic()
+        fresh = Health(self.gateway.settings.backends, self.gateway.settings.models)
+        for name, record in fresh._records.items():
+            known = health._records[name]
+            known.outlier, known.until, known.cooling = record.outlier, record.until, record.cooling
+            known.cap, known.throttle, known.load.most = record.cap, record.throttle, record.load.most
+            health._take_back(known, now)
+
     def idle(self, provider: MockServer) -> int:
         """Connections to this provider that wait in the pool."""
         return self.gateway.client.idle(origin_of(provider.url))
@@ -301,6 +313,7 @@ async def scene(
     caps: Caps = CAPS,
     callers: tuple[Caller, ...] = (CALLER,),
     key: str = "",
+    policies: tuple[Policy, ...] = (),
 ) -> AsyncIterator[Scene]:
     """A gateway with a provider for each argument: a stand-in that has these faults, or a raw one that already runs.
 
@@ -322,6 +335,6 @@ async def scene(
             await stack.enter_async_context(server)
             providers.append(server)
             rows.append(backend(name, server.url, provider, key))
-        told = settings_for({MODEL: rows}, timeouts=timeouts, caps=caps, callers=callers)
+        told = settings_for({MODEL: rows}, timeouts=timeouts, caps=caps, callers=callers, policies=policies)
         gateway = await stack.enter_async_context(Inside(told, clock, sweeps=not by_hand))
         yield Scene(gateway, providers)

@@ -51,7 +51,7 @@ def settings(claude: Upstream, first: Upstream | None = None, second: Upstream |
         for row, upstream in ((CLAUDE, claude), (FIRST, first), (SECOND, second))
         if upstream is not None
     }
-    targets = tuple(Target(backend, f"m-{backend.name}") for backend in backends.values())
+    targets = tuple(Target(one, f"m-{one.name}", order=at) for at, one in enumerate(backends.values()))
     return Settings(
         models={"claude": targets[:1], "both": targets[1:], "all": targets},
         backends=backends,

@@ -130,5 +130,5 @@ async def test_nothing_but_the_type_of_an_answers_headers_reaches_the_caller() -
         heard = await on.caller_hears(stream=False)
     assert set(heard.headers) == {
         *("content-type", "cache-control", "content-length", "connection", "x-request-id", "server-timing"),
-        *("x-gateway-region", "x-gateway-model", "x-gateway-attempts", "x-gateway-backend"),
+        *("x-gateway-region", "x-gateway-model", "x-gateway-attempts", "x-gateway-backend", "x-gateway-reason"),
     }

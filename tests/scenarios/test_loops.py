@@ -6,7 +6,6 @@ from msgspec.structs import replace
 from gateway.mock.options import MockOptions
 from gateway.mock.server import MockServer
 from gateway.settings.shape import Auth, Provider
-from gateway.upstream.catalogue import Catalogue
 from tests.doubles.inside import KEY, PATHS, Inside, backend, raw, settings_for
 from tests.scenarios.cast import asked, scene
 
@@ -17,7 +16,7 @@ KEEPING = MockOptions(keep_bodies=True)
 def behind(gateway: Inside, other: Inside, instance: str) -> None:
     """Put `other` behind this gateway, which calls itself `instance` from now on."""
     told = settings_for({"*": [backend("first", other.url, GATEWAY, KEY)]})
-    gateway.door.use(replace(gateway.runtime, settings=told, catalogue=Catalogue(told), instance=instance))
+    gateway.door.use(replace(gateway.runtime, settings=told, finder=gateway.finder(told, instance)))
 
 
 @pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
@@ -41,7 +40,7 @@ async def test_a_gateway_behind_another_is_no_loop() -> None:
     async with MockServer() as model, Inside(settings_for({"*": [backend("first", model.url)]})) as inner:
         told = settings_for({"*": [backend("first", inner.url, GATEWAY, KEY)]})
         async with Inside(told) as outer:
-            outer.door.use(replace(outer.runtime, instance="instance-outer"))
+            outer.door.use(replace(outer.runtime, finder=outer.finder(told, "instance-outer")))
             heard = await raw(outer.port, asked(close=True))
     assert heard.startswith(b"HTTP/1.1 200 ")
     assert b"[DONE]" in heard

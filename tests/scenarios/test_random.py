@@ -10,6 +10,7 @@ import pytest
 from gateway.exchange import Exchange
 from gateway.mock.faults import Faults, Standing, parse_faults
 from gateway.mock.ledger import Entry
+from gateway.routing.policy import Policy, Retry
 from gateway.settings.shape import Timeouts
 from tests.doubles.mock_caller import Heard
 from tests.scenarios.cast import NAMES, WORDS, Scene, asked, draws, scene
@@ -113,8 +114,9 @@ def ends_once(heard: Heard) -> str:
 async def test_wherever_a_stream_is_cut_it_is_whole_or_says_that_it_is_not(others: int) -> None:
     chance = draws(2026)
     endings = []
-    async with scene("", *[""] * others) as on:
+    async with scene("", *[""] * others, policies=(Policy("all", retry=Retry(budget=1.0)),)) as on:
         for _ in range(CUTS):
+            on.forgives()
             how = ("reset", "fin", "close_delimited_reset", "close_delimited;fin")[next(chance) % 4]
             on.first.set_faults(f"{how}={next(chance) % ANSWER_BYTES}".split(";"))
             heard = await on.caller_hears()
@@ -144,7 +146,8 @@ def record(on: Scene, exchange: Exchange) -> Entry:
 
 def settles_as_heard(exchange: Exchange, heard: Heard) -> None:
     """What is written down is what the caller heard."""
-    assert 1 <= len(exchange.attempts) <= 3
+    # None where whoever broke too often is away for now.
+    assert len(exchange.attempts) <= 3
     assert all(attempt.ended >= attempt.started > 0 for attempt in exchange.attempts)
     whole = ends_once(heard) == "whole"
     assert exchange.complete == whole
@@ -160,6 +163,7 @@ async def test_whatever_goes_wrong_every_request_is_settled_once() -> None:
         tasks, swept, files = len(asyncio.all_tasks()), len(on.gateway.sweeper), open_files()
 
         async def ask(number: int) -> Heard:
+            on.forgives()
             async with on.line() as line:
                 said = [{"role": "user", "content": f"{number}"}]
                 line.send(asked(close=True, stream=next(chance) % 3 > 0, messages=said))

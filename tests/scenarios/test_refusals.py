@@ -109,14 +109,14 @@ async def test_the_official_client_raises_the_right_class() -> None:
         with pytest.raises(openai.NotFoundError) as missing:
             await client.chat.completions.create(model="nobodys", messages=[{"role": "user", "content": "hi"}])
         assert missing.value.code == "model_not_found"
-        on.first.set_faults(["429=3"])
-        with pytest.raises(openai.RateLimitError) as busy:
-            await client.chat.completions.create(model="story", messages=[{"role": "user", "content": "hi"}])
-        assert busy.value.response.headers["retry-after"] == "3"
         on.first.set_faults(["401"])
         with pytest.raises(openai.InternalServerError) as denied:
             await client.chat.completions.create(model="story", messages=[{"role": "user", "content": "hi"}])
         assert denied.value.response.headers["x-should-retry"] == "false"
+        on.first.set_faults(["429=3"])
+        with pytest.raises(openai.RateLimitError) as busy:
+            await client.chat.completions.create(model="story", messages=[{"role": "user", "content": "hi"}])
+        assert busy.value.response.headers["retry-after"] == "3"
 
 
 # --- our own ----------------------------------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ def settings(one: Upstream, two: Upstream) -> Settings:
 
     first, second = backend("one", one), backend("two", two)
     models = {
-        "llama-small": (Target(first, "own/Small"), Target(second, "small-instant")),
+        "llama-small": (Target(first, "own/Small"), Target(second, "small-instant", order=1)),
         "secret": (Target(first, "llama-secret"), Target(first, "llama-twice")),
         "twice": (Target(first, "llama-twice"),),
     }

@@ -121,6 +121,14 @@ async def test_what_failed_is_followed_by_the_next(stream: bool) -> None:
         await on.is_quiet()
 
 
+@pytest.mark.parametrize("first", ["500", ""])
+async def test_the_model_is_that_of_the_place_that_answered(first: str) -> None:
+    async with ground(first, "") as on:
+        on.plan = [replace(on.plan[0], instead="small"), on.plan[1]]
+        await on.attempt()
+        assert on.exchange.model == on.reply.headers["x-gateway-model"] == ("story" if first else "small")
+
+
 async def test_three_places_are_enough() -> None:
     async with ground("500", "500", "500", "") as on:
         with pytest.raises(UpstreamBroken) as told:

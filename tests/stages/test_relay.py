@@ -11,6 +11,7 @@ from gateway.features import Request, Usage
 from gateway.settings.shape import Backend, Target, Timeouts
 from gateway.stages.relay import Relay
 from gateway.upstream.connection import UpstreamConnection
+from gateway.upstream.health import Health
 from gateway.wire import StreamMeter, load
 from tests.doubles.inside import PROVIDER
 from tests.doubles.outgoing import at_once
@@ -54,9 +55,13 @@ class Stream:
         self.exchange: Exchange = exchange(clock.monotonic())
         self.attempt = Attempt(TARGET, clock.monotonic())
         self.exchange.attempts.append(self.attempt)
+        self.health = Health({"one": TARGET.backend})
+        self.health.began(self.attempt)
         wire = load("openai_chat")
         self.meter: StreamMeter = wire.meter(Request({}, "m", stream=True), 10_000)
-        self.relay = Relay(self.exchange, self.attempt, connection, self.meter, self.reply, b"x-lines: yes\r\n", clock)
+        self.relay = Relay(
+            self.exchange, self.attempt, connection, self.meter, self.reply, b"x-lines: yes\r\n", clock, self.health
+        )
         connection.pour(self.relay)
 
     def comes(self, *events: bytes) -> None:
@@ -89,6 +94,25 @@ async def test_nothing_is_written_before_the_first_content(stream: Stream) -> No
     assert stream.reply.body.endswith(event("Hello"))
     assert stream.attempt.first_content == stream.exchange.first_content == stream.clock.monotonic()
     assert not stream.relay.finished.done()
+
+
+async def test_the_first_content_is_told_to_whoever_knows_the_place(stream: Stream) -> None:
+    seen: list[float] = []
+    stream.health.first = lambda attempt: seen.append(attempt.first_content)  # type: ignore[method-assign]  # watched
+    stream.comes(ROLE)
+    assert seen == []
+    stream.clock.advance(2.0)
+    stream.comes(event("Hello"))
+    stream.comes(event("you"))
+    assert seen == [stream.attempt.first_content]
+
+
+async def test_the_head_may_be_made_at_the_first_content(stream: Stream) -> None:
+    stream.relay._opening = lambda: b"x-late: %d\r\n" % stream.attempt.first_content
+    stream.comes(ROLE)
+    assert stream.reply.lines == b""
+    stream.comes(event("Hello"))
+    assert stream.reply.lines == b"x-late: 0\r\n"
 
 
 async def test_a_whole_stream_ends_and_its_connection_is_free(stream: Stream) -> None:

@@ -4,20 +4,25 @@ import pytest
 from msgspec import Raw
 from msgspec.structs import replace
 
+from gateway.channel import BackendState
 from gateway.clock import HandClock
 from gateway.errors import (
     BadRequest,
     Bug,
     CallerLeft,
+    DeadlineExceeded,
     LoopDetected,
     Unauthorized,
     UpstreamBusy,
     UpstreamDenied,
     UpstreamRefused,
     UpstreamSlow,
+    UpstreamUnavailableHere,
 )
 from gateway.exchange import Exchange
 from gateway.features import Usage
+from gateway.routing.candidate import Candidate
+from gateway.routing.facts import Work
 from gateway.settings.shape import Backend, Target
 from gateway.stages.trial import Trial, refusal
 from gateway.upstream.catalogue import Place
@@ -30,6 +35,7 @@ from tests.stages.kept import exchange
 BACKEND = Backend(name="one", provider=PROVIDER, base_urls=("http://10.1.0.7",))
 PLACE = Place(
     target=Target(backend=BACKEND, model="m"),
+    candidate=Candidate(0, "one", "m"),
     origin=Origin(secure=False, host="10.1.0.7", port=80),
     wire=load("openai_chat"),
     head=b"POST / HTTP/1.1\r\n",
@@ -47,10 +53,13 @@ class Bench:
         self.clock = HandClock()
         self.health = Health({"one": BACKEND})
         self.exchange: Exchange = exchange(started=self.clock.monotonic())
-        self.row = self.health.row("one")
 
-    def trial(self) -> Trial:
-        return Trial(self.exchange, PLACE, self.health, self.clock.monotonic)
+    @property
+    def row(self) -> BackendState:
+        return self.health.row("one")
+
+    def trial(self, place: Place = PLACE, work: Work | None = None) -> Trial:
+        return Trial(self.exchange, place, self.health, self.clock.monotonic, work)
 
 
 def test_what_is_tried_is_on_record_from_the_start() -> None:
@@ -131,6 +140,74 @@ def test_an_attempt_that_has_said_how_it_went_is_believed() -> None:
     with bench.trial() as attempt:
         attempt.outcome = "upstream_disconnected"
     assert attempt.outcome == "upstream_disconnected"
+
+
+def test_what_was_decided_by_is_what_it_is_measured_against() -> None:
+    bench = Bench()
+    bench.exchange.stream = True
+    with bench.trial(work=Work(1000)) as attempt:
+        assert bench.health.snapshot.loads["one"].waiting_tokens == 1000.0
+        bench.clock.advance(0.5)
+        attempt.first_content = bench.clock.monotonic()
+    assert bench.health.snapshot.loads["one"].waiting_tokens == 0.0
+    assert bench.health.snapshot.paces["one", "m"].slow > 1.0
+
+
+def test_how_long_answers_are_is_learned_of_each_caller_and_model() -> None:
+    bench = Bench()
+    bench.exchange.model = "m"
+    lengths = bench.health.lessons.lengths
+    with bench.trial():
+        bench.exchange.usage = Usage(10, 700)
+    caller = bench.exchange.call.caller
+    assert lengths.expected(caller.name if caller is not None else "", "m") == 700.0
+    bench.exchange.call.caller = None
+    with bench.trial():
+        bench.exchange.usage = Usage(10, 900)
+    with bench.trial():
+        bench.exchange.usage = None
+    with bench.trial():
+        bench.exchange.usage = Usage(10, 100)
+        raise UpstreamSlow("Too slow.")
+    assert lengths.expected("", "m") == 900.0
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "first_s", "failed"), [(589.0, 0.0, 1), (589.0, 1.0, 0), (20.0, 0.0, 0)], ids=["hung", "long", "short"]
+)
+def test_who_had_all_the_time_there_is_and_said_nothing_has_failed(
+    waited_s: float, first_s: float, failed: int
+) -> None:
+    bench = Bench()
+    trial = bench.trial()
+    trial.attempt.first_content = trial.attempt.started + first_s if first_s else 0.0
+    bench.clock.advance(waited_s)
+    with pytest.raises(DeadlineExceeded), trial:
+        raise DeadlineExceeded("No time is left.")
+    assert (bench.row.consecutive_failures, bench.row.failed) == (failed, 0)
+
+
+@pytest.mark.parametrize(("lent", "shut"), [(False, "cooling"), (True, "")])
+def test_a_limit_of_a_key_that_was_brought_is_not_ours(*, lent: bool, shut: str) -> None:
+    bench = Bench()
+    trial = bench.trial(replace(PLACE, lent=lent))
+    with trial:
+        raise UpstreamBusy("Busy.", upstream_status=429, retry_after_s=20.0)
+    assert isinstance(trial.failure, UpstreamBusy)
+    assert bench.health.snapshot.loads["one"].shut == shut
+
+
+def test_a_country_that_is_not_served_is_learned() -> None:
+    bench = Bench()
+    body = b'{"error":{"message":"x","code":"unsupported_country_region_territory"}}'
+    error = refusal(PLACE, 403, {}, body)
+    lent = refusal(replace(PLACE, lent=True), 403, {}, body)
+    assert isinstance(error, UpstreamUnavailableHere)
+    assert isinstance(lent, UpstreamUnavailableHere)
+    with bench.trial():
+        raise error
+    assert bench.health.snapshot.refused_here == {("one", "m")}
+    assert bench.row.failed == 0
 
 
 def test_another_gateways_loop_is_ours_too() -> None:

@@ -135,3 +135,29 @@ def test_a_look_while_all_is_well_asks_nobody(fleet: Staffed, board: LiveBoard) 
     fleet.settings = replace(settings(), backends={"b": replace(FRANKFURT, base_urls=("http://192.0.2.1",))})
     asyncio.run(board.look())
     assert board.not_ready() == ""
+
+
+@pytest.mark.parametrize(
+    ("which", "found"),
+    [
+        ("one", ["one"]),
+        ("region:eu-central", ["one", "two"]),
+        ("pop:fra", ["two"]),
+        ("provider:vllm", ["one", "two"]),
+        ("region:nowhere", []),
+        ("nobody", []),
+    ],
+)
+async def test_a_backend_is_steered_by_its_name_or_by_where_it_is(
+    which: str, found: list[str], fleet: Staffed, board: LiveBoard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[list[str], bool, float | None]] = []
+
+    async def steer(backends: list[str], *, resume: bool, for_s: float | None = None) -> None:
+        told.append((backends, resume, for_s))
+
+    monkeypatch.setattr(fleet, "steer", steer)
+    one = replace(FRANKFURT, name="one", region="eu-central", pop="")
+    fleet.settings = replace(settings(), backends={"one": one, "two": replace(one, name="two", pop="fra")})
+    assert await board.steer(which, resume=False, for_s=60.0) == found
+    assert told == ([(found, False, 60.0)] if found else [])

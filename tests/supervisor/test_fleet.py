@@ -68,6 +68,12 @@ class Running:
             while self.fleet.replaced < times or self.fleet.ready < len(self.listening.tcp):
                 await self.ask()
 
+    async def sees(self, states: set[str]) -> None:
+        """Returns once every worker's table shows these states and no others."""
+        async with asyncio.timeout(CEILING_S):
+            while {row.state for table in self.fleet.tables() for row in table} != states:
+                await self.ask()
+
     def counted(self) -> float:
         return sum(values[0] for (name, _), values in self.fleet.totals.samples().items() if name == REQUESTS.name)
 
@@ -112,6 +118,28 @@ async def test_counts_are_summed_over_workers_and_never_go_back_when_one_is_repl
         await fleet.replaced(2)
         assert fleet.counted() > before
         assert both.isdisjoint(await fleet.workers(2))
+
+
+async def test_what_is_wanted_of_a_backend_is_told_to_every_worker_and_to_whoever_comes_later() -> None:
+    async with running(2) as fleet:
+        await fleet.fleet.steer(["b"], resume=False)
+        await fleet.sees({"drained"})
+        for pid in await fleet.workers(2):
+            os.kill(pid, signal.SIGKILL)
+        await fleet.replaced(2)
+        await fleet.sees({"drained"})
+        await fleet.fleet.steer(["b"], resume=True)
+        await fleet.sees({"healthy"})
+
+
+async def test_what_was_wanted_for_a_while_is_forgotten_after_it() -> None:
+    async with running() as fleet:
+        await fleet.fleet.steer(["b"], resume=False, for_s=0.0)
+        await fleet.sees({"drained"})
+        (pid,) = await fleet.workers(1)
+        os.kill(pid, signal.SIGKILL)
+        await fleet.replaced(1)
+        await fleet.sees({"healthy"})
 
 
 async def test_whoever_waits_for_a_dead_worker_is_served_by_the_next() -> None:

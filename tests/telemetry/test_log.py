@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from gateway.clock import HandClock
 from gateway.errors import Bug, Forbidden, NoRoute, UnknownModel, UpstreamBroken, UpstreamRefused
-from gateway.exchange import Attempt, Exchange
+from gateway.exchange import HEDGE_LOST, Attempt, Exchange
 from gateway.settings.shape import Target
 from gateway.telemetry.log import AccessLog, Adopted, Log, rank
 from tests.doubles.settled import CALLER, FRANKFURT, TARGET, settings, settled
@@ -129,6 +129,16 @@ def test_attempts_are_there_where_the_line_does_not_say_it_all_by_itself() -> No
     ]
     exchange.attempts = []
     assert "attempts" not in line_of(exchange)
+
+
+def test_an_attempt_that_lost_says_what_it_cost_us() -> None:
+    exchange = settled()
+    exchange.attempts.insert(0, Attempt(TARGET, 99.0, ended=99.5, outcome=HEDGE_LOST, cost_usd=0.0005))
+    line = line_of(exchange)
+    attempts = line["attempts"]
+    assert isinstance(attempts, list)
+    assert attempts[0] == {"backend": "vllm-fra-1", "outcome": "hedge_lost", "us": 500_000, "cost_usd": 0.0005}
+    assert line["cost_usd"] == 0.000123
 
 
 def test_what_a_backend_could_not_carry_is_named() -> None:

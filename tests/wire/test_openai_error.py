@@ -19,6 +19,7 @@ from gateway.errors import (
     UpstreamOverloaded,
     UpstreamRefused,
     UpstreamSlow,
+    UpstreamUnavailableHere,
 )
 from gateway.wire.openai_error import (
     Words,
@@ -113,6 +114,37 @@ def test_what_is_wrong_with_our_account_is_never_the_callers_to_read(status: int
     assert type(error) is UpstreamDenied
     assert error.message == "The upstream refused our account."
     assert (error.answer_status, error.try_elsewhere) == (502, True)
+
+
+NOT_HERE = "unsupported_country_region_territory"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (403, {"error": {"message": "x", "type": "request_forbidden", "param": None, "code": NOT_HERE}}),
+        (403, {"code": NOT_HERE, "message": "x", "param": None, "type": "request_forbidden"}),
+        (400, {"error": {"message": "x", "code": NOT_HERE}}),
+        (400, [{"error": {"code": 400, "message": "User location is not supported for the API use."}}]),
+        (400, {"error": {"message": "Gemini API free tier is not available in your country. Please enable billing"}}),
+        (400, {"message": "Access to Anthropic models is not allowed from unsupported countries, regions, or"}),
+    ],
+)
+def test_a_country_that_is_not_served_is_this_places_own_and_speaks_against_nobody(status: int, body: object) -> None:
+    error = read_error(status, NO_HEADERS, json.dumps(body).encode())
+    assert type(error) is UpstreamUnavailableHere
+    assert (error.answer_status, error.upstream_status) == (502, status)
+    assert (error.try_elsewhere, error.hurts_health) == (True, False)
+    assert error.message == "The upstream does not serve this place."
+
+
+def test_a_country_that_is_not_served_may_be_told_inside_a_200() -> None:
+    assert type(read_inside(json.dumps({"code": NOT_HERE}).encode())) is UpstreamUnavailableHere
+
+
+def test_what_a_caller_wrote_makes_no_country_unserved() -> None:
+    echo = "Invalid value 'User location is not supported for the API use.' of messages[0]"
+    assert type(refusal(400, echo)) is UpstreamRefused
 
 
 def test_a_wait_that_is_asked_for_is_kept() -> None:

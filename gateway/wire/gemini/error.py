@@ -57,7 +57,7 @@ _REFUSED: Final = {404: "NOT_FOUND", 409: "ABORTED"}
 
 _TYPE: Final = "type.googleapis.com/google.rpc."
 _DOMAIN: Final = "gateway"
-# Our account or our place, not the request: "User location is not supported for the API use."
+# Our account, not the request: billing that is off, say. That our place isn't served, its words tell (openai_error).
 _OURS: Final = "FAILED_PRECONDITION"
 _MOST_SECONDS: Final = 86_400.0
 
