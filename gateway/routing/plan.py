@@ -20,7 +20,7 @@ from gateway.routing.fair import UNBOUND, Bounds, bounds_of
 from gateway.routing.filters import RESIDENCY, allowed, closed, unfit
 from gateway.routing.policy import Quantile, Rules, Slo, Split
 from gateway.routing.score import ANSWER_SHARE, PREFIX_HIT, Scored, Terms, busy, scores, token_ms
-from gateway.routing.snapshot import IDLE, UNKNOWN, Load, Snapshot
+from gateway.routing.snapshot import FOR_EVER, IDLE, UNKNOWN, Load, Snapshot
 
 OVERPROVISIONED: Final = 1.4  # Envoy's: a group of which 72 % are well still takes all of its traffic
 PANIC_ABOVE: Final = 0.5  # of those of a group that could serve: where more of them are ejected, they are asked
@@ -38,10 +38,13 @@ _NEVER: Final = float("inf")
 SLOW_START_S: Final = 60.0
 _SLOW_START_LEAST: Final = 0.1
 _HELD_BACK_MS: Final = 1e12  # behind everything that isn't held back
+# With so much time left no place is too slow to be asked at all.
+_AMPLE_MS: Final = 120_000.0
 _SHED_FROM: Final = 0.7
 _SHED_OVER: Final = 0.25
 
 EJECTED: Final = "ejected"
+ALONE: Final = "only_allowed"
 # Why a whole request is refused: what may pass (whatever isn't named here), what asks too much, what nobody may do.
 _TOO_MUCH: Final = ("deadline", "slo", "context", "capability", "price")
 # Away for now, by what was seen of them: not by anybody's word, nor for want of room.
@@ -55,7 +58,8 @@ class Route(Struct, frozen=True):
 
     `groups` are the candidates tier by tier, in an order that doesn't depend on how they were written. `choosy`: some
     may lack what a request needs. `shares` are the splits, each with whom it is for; those are in no group.
-    `bounds` say how much of each is for such requests.
+    `bounds` say how much of each is for such requests. `alone` is the plan where one place is all there is, and nothing
+    but its own health can stand in the way.
     """
 
     rules: Rules
@@ -64,6 +68,7 @@ class Route(Struct, frozen=True):
     choosy: bool = False
     shares: tuple[tuple[Split, tuple[Candidate, ...]], ...] = ()
     bounds: Bounds = UNBOUND
+    alone: "Plan | None" = None
 
 
 class Plan(Struct, frozen=True):
@@ -112,12 +117,19 @@ def route(candidates: Sequence[Candidate], rules: Rules, egress_country: str = "
     groups = tuple(tuple(group) for _, group in groupby(usual, key=rank))
     choosy = rules.require.usd_per_request is not None or any(one.capabilities or one.window for one in fit)
     given = tuple(share for share in shares if share[1])
-    return Route(rules, groups, tuple(out), choosy, given, bounds_of(fit, rules, workers))
+    bounds = bounds_of(fit, rules, workers)
+    plain = not (choosy or shares or bounds.limits or rules.slo) and rules.priority != "low"
+    alone = Plan((fit[0],), ALONE, tuple(out)) if len(fit) == 1 and plain and rules.affinity.by == "none" else None
+    return Route(rules, groups, tuple(out), choosy, given, bounds, alone)
 
 
 def plan(work: Work, way: Route, snapshot: Snapshot, now: Now, draw: int) -> Plan:
     """The order in which places are asked, and a reason for every one that isn't."""
     rules = way.rules
+    if way.alone is not None and work.left_ms >= _AMPLE_MS and not snapshot.refused_here:
+        load = snapshot.loads.get(way.alone.order[0].backend, IDLE)
+        if load.shut_until <= now.monotonic and load.models is None and load.most == FOR_EVER and not load.half_open:
+            return way.alone
     out: list[Left] = []
     rooms = _rooms(way, work, snapshot, now.monotonic, out)
     chosen, split, copies = _split(way, work, snapshot, now.monotonic, draw, out) if way.shares else (None, "", ())
@@ -338,13 +350,13 @@ def _ordered(
             continue
         found, is_home = _ranked(room, work, rules, snapshot, now, draw, noise, out, late)
         if found and not reason:
-            reason = "affinity" if is_home else "fastest" if len(found) > 1 else "only_allowed"
+            reason = "affinity" if is_home else "fastest" if len(found) > 1 else ALONE
         ranked += found
     if late:
         ranked += sorted(late, key=_total)
     if reason != "affinity" and len(ranked) > 1:
         reason = _why(ranked[0][3], ranked[1][3], reason or "fastest")
-    return [entry[2] for entry in ranked] + untried, reason or "only_allowed"
+    return [entry[2] for entry in ranked] + untried, reason or ALONE
 
 
 def _ranked(

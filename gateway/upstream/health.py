@@ -397,6 +397,7 @@ class Health:
         record = self._records[backend]
         record.until["drained"] = record.until["cooling"] = 0.0
         record.cooling = {}
+        record.row.consecutive_failures = 0
         if record.load.half_open or record.until["ejected"] > now:
             self._take_back(record, now)
         record.settle(now)

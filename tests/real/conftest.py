@@ -51,8 +51,8 @@ def llamas(_pair: tuple[Llama, Llama]) -> tuple[Llama, Llama]:
 @pytest.fixture
 def gateway(_gateway: Gateway, llamas: tuple[Llama, Llama]) -> Gateway:
     """A gateway that serves `smollm2` from the first of them, then from the second."""
-    del llamas  # alive, so that they can be trusted
-    _gateway.trusts()
+    del llamas  # alive
+    _gateway.forget()
     return _gateway
 
 
@@ -65,4 +65,4 @@ def _gateway(_pair: tuple[Llama, Llama], tmp_path_factory: pytest.TempPathFactor
         {SMOLLM: [{"backend": name, "model": MODEL, "order": order} for order, name in enumerate(("first", "second"))]},
     )
     yield running
-    assert running.program.stop() == 0, running.program.tail()
+    running.close()

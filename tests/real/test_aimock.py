@@ -36,6 +36,7 @@ class Row:
             {name: backend("openai", aimock.url, api_key="${AIMOCK_ACCOUNT}") for name, aimock in places.items()},
             {"both": [{"backend": name, "model": "gpt-4o-mini", "order": at} for at, name in enumerate(places)]},
             {"AIMOCK_ACCOUNT": "sk-aimock-account"},
+            drain="100ms",
         )
 
 
@@ -46,7 +47,7 @@ def _row(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Row]:
         for aimock in pair:
             stack.enter_context(aimock.program)
         row = Row(tmp_path_factory, *pair)
-        stack.enter_context(row.gateway.program)
+        stack.callback(row.gateway.close)
         yield row
 
 
@@ -55,7 +56,7 @@ def row(_row: Row) -> Row:
     for aimock in (_row.first, _row.second):
         aimock.breaks()
         aimock.forget()
-    _row.gateway.trusts()
+    _row.gateway.forget()
     return _row
 
 

@@ -43,12 +43,13 @@ class Row:
                 "one": [{"backend": "first", "model": "gpt-4o-mini"}],
             },
             {"LLMOCK_ACCOUNT": "sk-llmock-account"},
+            drain="100ms",
         )
 
     def forget(self) -> None:
         self.first.forget()
         self.second.forget()
-        self.gateway.trusts()
+        self.gateway.forget()
 
 
 def _running(folder: pytest.TempPathFactory, *flags: str) -> Iterator[Row]:
@@ -57,7 +58,7 @@ def _running(folder: pytest.TempPathFactory, *flags: str) -> Iterator[Row]:
         for llmock in pair:
             stack.enter_context(llmock.program)
         row = Row(folder, *pair)
-        stack.enter_context(row.gateway.program)
+        stack.callback(row.gateway.close)
         yield row
 
 

@@ -39,7 +39,7 @@ class Road:
                 ]
             },
         )
-        stack.enter_context(self.gateway.program)
+        stack.callback(self.gateway.close)
         before = Nginx(NGINX, folder.mktemp("before"), self.gateway.port)
         stack.callback(before.close)
         self.url = f"http://127.0.0.1:{before.port}/v1"
@@ -47,8 +47,8 @@ class Road:
 
 @pytest.fixture
 def road(_road: Road, llamas: tuple[Llama, Llama]) -> Road:
-    del llamas  # alive, so that they can be trusted
-    _road.gateway.trusts()
+    del llamas  # alive
+    _road.gateway.forget()
     return _road
 
 
