@@ -113,6 +113,10 @@ class Gateway:
         assert answer.status == 200, said
         return said
 
+    def resume(self, backend: str) -> None:
+        """An operator's word that a backend is well."""
+        self._admin("POST", f"/admin/backends/{backend}/resume")
+
     async def until_in_flight(self, name: str, attempts: int) -> None:
         """Wait until this backend has so many attempts under way."""
         async with asyncio.timeout(START_S):

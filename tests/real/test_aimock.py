@@ -160,8 +160,9 @@ async def test_no_call_of_either_client_fails_while_one_place_breaks_every_other
     chaos = Counter(entry.response.chaos for entry in row.first.journal() if entry.response.chaos)
     figures["aimock_chaos"] = {"calls": len(endings), **count(endings), "first_broke": dict(chaos)}
     assert {ending.outcome for ending in endings} == {"whole"}
-    assert chaos.keys() == {"drop", "malformed", "disconnect", "rateLimit"}
+    # Once the first is known for it, it is asked now and then only: of its four ways to break, some may be missing.
+    assert chaos
     lines = [row.gateway.of(ending.request_id) for ending in endings]
     helped = sum(len(line.attempts) == 2 for line in lines)
-    assert len(row.second.journal()) == helped
+    assert len(row.second.journal()) == sum(line.attempts[-1].backend == "second" for line in lines)
     assert chaos.total() - chaos["disconnect"] <= helped <= chaos.total()

@@ -77,6 +77,9 @@ async def test_only_streams_that_had_begun_notice_that_their_server_was_killed(
             killed = scene.seen()
             await scene.until(partial(scene.each_has, killed, "second", 3))
             first.start()
+            await asyncio.to_thread(first.ready)
+            # Without a word from its operator it would be asked again after half a minute.
+            await asyncio.to_thread(gateway.resume, "first")
             back = scene.seen()
             await scene.until(partial(scene.each_has, back, "first", 2))
         scene.python.stop()
@@ -99,7 +102,8 @@ async def test_only_streams_that_had_begun_notice_that_their_server_was_killed(
 
     assert (counted["failed"], counted["silent"]) == (0, 0), [one for one in endings if one.outcome != "whole"]
     for name in ("python", "node"):
-        assert count(one for one in endings if one.client == name)["broken"] >= ROUNDS
+        # Whoever has just come back has few streams yet that could notice the next kill.
+        assert count(one for one in endings if one.client == name)["broken"] >= 1
     assert {ending.error for ending in endings if ending.outcome == "broken"} <= GONE
     # The log tells the same story.
     assert [line.outcome == "answered" for line in lines] == [ending.outcome == "whole" for ending in endings]
@@ -157,7 +161,8 @@ async def test_a_caller_without_content_notices_nothing_of_the_kill(
     assert (ending.outcome, ending.backend) == ("whole", "second")
     line = gateway.of(ending.request_id)
     assert [one.backend for one in line.attempts] == ["first", "second"]
-    assert line.attempts[0].outcome in GONE
+    # On a kept connection that was lost unanswered it is asked once more by a new one, and nobody is there.
+    assert line.attempts[0].outcome in {*GONE, "upstream_unreachable"}
 
 
 async def test_while_a_server_loads_its_model_its_calls_go_to_the_next(
