@@ -80,7 +80,11 @@ class Guest:
         self.decided += 1
         on = self._on
         places = [place for place in ALL.places if place.name in self._to]
-        way = replace(route([place.candidate for place in places], self._rules), bounds=on.backends.bounds(self._rules))
+        way = replace(
+            route([place.candidate for place in places], self._rules),
+            bounds=on.backends.bounds(self._rules),
+            alone=None,
+        )
         work = Work(tokens_in=100, tokens_out=400.0)
         found = plan(work, way, on.backends.snapshot, Now(on.clock.monotonic()), 0)
         if found.refused == "full":

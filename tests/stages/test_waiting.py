@@ -338,7 +338,7 @@ def test_who_is_full_says_so_to_whoever_cannot_wait() -> None:
     backends = Backends(1)
     backends.loads["one"].in_flight = 1
     rules = Rules(queue_s=1.0)
-    way = replace(route([ALL.places[0].candidate], rules), bounds=backends.bounds(rules))
+    way = replace(route([ALL.places[0].candidate], rules), bounds=backends.bounds(rules), alone=None)
     found = plan(Work(), way, backends.snapshot, Now(0.0), 0)
     full = Full(found, way, Work(tokens_in=3, tokens_out=4.0), 9.0)
     assert (full.backends, full.tokens, full.total, full.priority) == (frozenset({"one"}), 7.0, 9.0, "normal")
