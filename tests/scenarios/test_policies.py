@@ -84,3 +84,13 @@ async def test_why_a_place_was_chosen_is_told() -> None:
         assert answer.headers["x-gateway-reason"] == "fallback"
         assert answer.headers["x-gateway-policy"] == "all"
         assert on.exchange.policies == ("all",)
+
+
+async def test_where_too_much_was_tried_again_lately_a_failure_is_told_at_once() -> None:
+    async with scene("500", "", policies=(Policy("few", retry=Retry(budget=0.1)),)) as on:
+        budget = on.gateway.health.retries
+        while budget.spend(on.gateway.clock.monotonic(), 0.1):
+            pass
+        answer = await on.caller_hears(stream=False)
+        assert answer.status == 502
+        assert on.tries() == [("first", "upstream_invalid_response")]
