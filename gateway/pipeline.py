@@ -1,7 +1,8 @@
 """The life of one request, in order. Read this first.
 
-    greet ─► serve: read ─► permit ─► plan ─► attempt ─► stream back
-                                 └─► settle: usage, cost, counters, log line, span (always, once)
+    greet ─► serve: read ─► find: permit, policies, plan ─► wait, where all is full ─► attempt ─► stream back
+                                                                                   └─► settle: usage, cost, counters,
+                                                                                       log line, span (always, once)
 
 `greet` sees the head alone, so that a caller without a key or a place to go is refused before his body is read.
 """
