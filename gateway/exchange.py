@@ -33,7 +33,8 @@ class Call(Struct):
 
     `path` is raw and undecoded; header names are lower case, values trimmed; `address` is the peer's (or a trusted
     proxy's word for it), "" on a Unix socket; `country` is its origin's. `endpoint`, `addressed` and `caller` are set
-    once the head was accepted.
+    once the head was accepted. `kept` is what was worked out of this head alone, by what it is called, for when the
+    same head comes again on its connection.
     """
 
     method: str
@@ -51,6 +52,7 @@ class Call(Struct):
     secure: bool = False
     country: str = ""
     origin: Origin = NOWHERE
+    kept: dict[str, object] = {}
 
 
 # How an attempt ends that another one, beside it, was faster than.

@@ -181,6 +181,7 @@ class Door:
             call.endpoint = known.route.endpoint
             call.addressed = known.addressed
             call.caller = known.caller
+            call.kept = known.kept
             check_size(head, known.most_bytes)
             return known.route
         if self._origins is not None:

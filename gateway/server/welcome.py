@@ -12,7 +12,10 @@ NEVER = float("inf")
 
 
 class Welcome(Struct, frozen=True, gc=False):
-    """Good for one runtime, so a reload that takes a key away takes this with it; and until the key expires."""
+    """Good for one runtime, so a reload that takes a key away takes this with it; and until the key expires.
+
+    `kept` is what the pipeline adds to it.
+    """
 
     runtime: Runtime
     route: Route
@@ -20,6 +23,7 @@ class Welcome(Struct, frozen=True, gc=False):
     addressed: Addressed
     most_bytes: int
     until: float
+    kept: dict[str, object]
 
     def holds(self, runtime: Runtime, wall: float) -> bool:
         return self.runtime is runtime and wall < self.until
@@ -30,6 +34,5 @@ def welcome(call: Call, runtime: Runtime, route: Route, most_bytes: int) -> Welc
     caller = call.caller
     if caller is None or route.slow:
         return None
-    return Welcome(
-        runtime, route, caller, call.addressed, most_bytes, NEVER if caller.expires_at is None else caller.expires_at
-    )
+    until = NEVER if caller.expires_at is None else caller.expires_at
+    return Welcome(runtime, route, caller, call.addressed, most_bytes, until, call.kept)

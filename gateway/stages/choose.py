@@ -83,6 +83,11 @@ class Chooser:
         self._is_plain = not (self._book.headers or self._book.zones)
         self._kept: dict[tuple[object, ...], Chosen] = {}
 
+    @property
+    def is_timeless(self) -> bool:
+        """Whether what is chosen for a call now would be chosen for the same one at any time."""
+        return not self._book.zones
+
     def chosen(self, call: Call, served: Served, operation: str) -> Chosen:
         """What holds for this call. Forbidden where a header asks for what the key may not steer."""
         caller = call.caller

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.errors import (
@@ -24,9 +25,9 @@ from gateway.routing.plan import Plan
 from gateway.stages.authenticate import brought
 from gateway.stages.borrow import Borrowed, narrow
 from gateway.stages.choose import Chooser, Chosen
-from gateway.stages.estimate import estimate
+from gateway.stages.conversation import keys_of
 from gateway.stages.fit import fit, shun
-from gateway.stages.onward import onward, passed_on, patience
+from gateway.stages.onward import hops, passed_on, patience
 from gateway.stages.permit import may_call, permit, unserved
 from gateway.stages.signs import signs_of
 from gateway.stages.trial import Way
@@ -41,6 +42,10 @@ from gateway.wire.needs import NOTHING, Needs, needs
 # What backends call a prompt that is too long, and one that they won't answer.
 _TOO_LONG: Final = "context_length_exceeded"
 _REFUSED_CONTENT: Final = frozenset(("content_filter", "content_policy_violation"))
+# English prompts run at about four bytes a token, their JSON included.
+BYTES_PER_TOKEN: Final = 4
+# Models that one client asks for by turns on one connection.
+_KEPT_MOST: Final = 16
 
 
 class Finder:
@@ -58,54 +63,100 @@ class Finder:
     def find(self, exchange: Exchange, model: str, request: Request | None = None) -> Way:
         """Where a request for this model may go. Raises what its caller is to be answered with where it may not."""
         call = exchange.call
-        endpoint = call.endpoint
-        assert endpoint is not None
-        served = self._catalogue.plan(model, exchange.operation, endpoint.wire)
-        exchange.model = served.model
-        permit(call.caller, served.model, model)
-        head = onward(call, self._instance)
-        passed, flags = passed_on(call.headers, load(endpoint.wire).passes)
-        if not served.places:
-            raise unserved(self._catalogue, model)
-        chosen = self.chooser.chosen(call, served, exchange.operation)
-        total_s = chosen.total_s
-        asked_ms = call.headers.get(b"x-gateway-timeout-ms")
-        if asked_ms is not None:
-            total_s = min(total_s, patience(asked_ms))
-            head += b"x-gateway-timeout-ms: %b\r\n" % asked_ms
-        wants = needs(endpoint.wire, request) if served.choosy and request is not None else NOTHING
-        rules = chosen.rules
-        length = self._lengths.expected(call.caller.name if call.caller is not None else "", served.model)
-        work = estimate(call, request, wants, rules, total_s - exchange.waited_s, length)
-        if rules.complexity and request is not None and exchange.operation in LANGUAGES:
-            small = self._small(exchange, request, chosen, work, needs(endpoint.wire, request))
-        else:
-            small = ()
+        known = call.kept.get(model)
+        if not isinstance(known, _Known) or known.finder is not self:
+            known = self._know(exchange, model)
+        exchange.model = known.model
+        chosen, way, total_s = known.chosen, known.chosen.route, known.total_s
+        rules = way.rules
+        wants = needs(known.language, request) if known.choosy and request is not None else NOTHING
+        session, prefix = keys_of(call, request, rules) if known.sticky and request is not None else (0, 0)
+        work = Work(
+            len(call.body) // BYTES_PER_TOKEN,
+            self._lengths.expected(known.caller, known.model),
+            wants.tokens,
+            wants.capabilities,
+            session,
+            prefix,
+            (total_s - exchange.waited_s) * 1e3,
+            request is not None and request.stream,
+        )
+        small = self._small(exchange, request, chosen, work) if rules.complexity and request is not None else ()
         decided = self.chooser.decide(chosen, work, call.arrived_wall)
-        exchange.policies, exchange.reason, exchange.split = rules.names, decided.reason, decided.split
-        if chosen.route.shares:
-            exchange.splits = tuple([split for split, _ in chosen.route.shares])
+        exchange.policies, exchange.reason = rules.names, decided.reason
+        if way.shares:
+            exchange.split, exchange.splits = decided.split, tuple([split for split, _ in way.shares])
         if not decided.order and not small:
             raise self._nowhere(decided, chosen, wants, work, exchange.started + total_s)
-        places = (*small, *[chosen.places[one.at] for one in decided.order])
-        if call.caller is not None and call.caller.may.byok:
-            keys = brought(call.headers, call.caller.may.byok, [place.target.backend.provider for place in places])
-            if keys:
-                places = lend(places, exchange.operation, endpoint.wire, keys)
-        if served.fetching and request is not None and may_name_addresses(endpoint.wire, request):
-            places = shun(places, endpoint.wire, request)
+        places = tuple([chosen.places[one.at] for one in decided.order])
+        if small:
+            places = small + places
+        if known.lends or known.fetching:
+            places = self._own(exchange, request, known, places)
         return Way(
             places,
-            head,
+            b"x-request-id: %b\r\n%b" % (call.request_id.encode(), known.head),
             exchange.started + total_s,
-            passed,
-            flags,
+            known.passed,
+            known.flags,
             (),
             rules,
             work,
             chosen.lines,
             tuple([chosen.places[one.at] for one in decided.copies]) if decided.copies else (),
         )
+
+    def _know(self, exchange: Exchange, model: str) -> "_Known":
+        """What find works out only once for requests with the same head. Raises what find raises, but for the plan."""
+        call = exchange.call
+        endpoint, caller, headers = call.endpoint, call.caller, call.headers
+        assert endpoint is not None
+        served = self._catalogue.plan(model, exchange.operation, endpoint.wire)
+        exchange.model = served.model
+        permit(caller, served.model, model)
+        head = hops(headers, self._instance)
+        passed, flags = passed_on(headers, load(endpoint.wire).passes)
+        if not served.places:
+            raise unserved(self._catalogue, model)
+        chosen = self.chooser.chosen(call, served, exchange.operation)
+        rules, total_s = chosen.rules, chosen.total_s
+        asked_ms = headers.get(b"x-gateway-timeout-ms")
+        if asked_ms is not None:
+            total_s = min(total_s, patience(asked_ms))
+            head += b"x-gateway-timeout-ms: %b\r\n" % asked_ms
+        known = _Known(
+            finder=self,
+            model=served.model,
+            caller=caller.name if caller is not None else "",
+            language=endpoint.wire,
+            chosen=chosen,
+            total_s=total_s,
+            head=head,
+            passed=passed,
+            flags=flags,
+            choosy=served.choosy,
+            sticky=rules.affinity.by != "none" or bool(rules.split),
+            lends=caller is not None and bool(caller.may.byok),
+            fetching=served.fetching,
+        )
+        if self.chooser.is_timeless:
+            if len(call.kept) >= _KEPT_MOST:
+                call.kept.clear()
+            call.kept[model] = known
+        return known
+
+    def _own(
+        self, exchange: Exchange, request: Request | None, known: "_Known", places: tuple[Place, ...]
+    ) -> tuple[Place, ...]:
+        """The places with keys that the caller has brought for them, and without those that he may not send around."""
+        call = exchange.call
+        if known.lends and call.caller is not None:
+            keys = brought(call.headers, call.caller.may.byok, [place.target.backend.provider for place in places])
+            if keys:
+                places = lend(places, exchange.operation, known.language, keys)
+        if known.fetching and request is not None and may_name_addresses(known.language, request):
+            places = shun(places, known.language, request)
+        return places
 
     def _nowhere(self, decided: Plan, chosen: Chosen, wants: Needs, work: Work, total: float) -> GatewayError:
         """What a plan without a place means."""
@@ -118,20 +169,21 @@ class Finder:
             return Full(decided, chosen.route, work, total)
         return self.chooser.refusal(decided, chosen.rules.require)
 
-    def _small(
-        self, exchange: Exchange, request: Request, chosen: Chosen, work: Work, wants: Needs
-    ) -> tuple[Place, ...]:
+    def _small(self, exchange: Exchange, request: Request, chosen: Chosen, work: Work) -> tuple[Place, ...]:
         """The places of the model that a policy names for requests as simple as this one; none for others.
 
         A key that may not call that model, or nobody who may serve it now, leaves the request where it asked to go.
         """
         call = exchange.call
         assert call.endpoint is not None
-        verdict = complexity(signs_of(call, request, call.endpoint.wire, wants))
+        if exchange.operation not in LANGUAGES:
+            return ()
+        language = call.endpoint.wire
+        verdict = complexity(signs_of(call, request, language, needs(language, request)))
         name = chosen.rules.complexity.get(verdict.name)
         if name is None or not may_call(call.caller, name):
             return ()
-        served = self._catalogue.plan(name, exchange.operation, call.endpoint.wire)
+        served = self._catalogue.plan(name, exchange.operation, language)
         if not served.places or served.model == exchange.model:
             return ()
         other = self.chooser.instead(call, chosen, served, exchange.operation)
@@ -177,6 +229,29 @@ class Finder:
         finally:
             exchange.model, exchange.policies, exchange.reason, exchange.split, exchange.splits = known
         return [replace(place, instead=served.model) for place in found.places]
+
+
+class _Known(Struct, frozen=True):
+    """What a head and the name of a model decide alone: most clients send the same head with every request.
+
+    `head` are header lines for all upstreams, `passed` and `flags` as in Way. `choosy`: what the request needs decides,
+    too; `sticky`: which conversation it belongs to; `lends`: the caller may bring keys; `fetching`: some places fetch
+    what a request names.
+    """
+
+    finder: Finder
+    model: str
+    caller: str
+    language: str
+    chosen: Chosen
+    total_s: float
+    head: bytes
+    passed: bytes
+    flags: tuple[str, ...]
+    choosy: bool
+    sticky: bool
+    lends: bool
+    fetching: bool
 
 
 def cause_of(error: GatewayError) -> str:

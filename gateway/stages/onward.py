@@ -1,26 +1,24 @@
-"""What goes along to an upstream because of a request: its id, where it was, and what its language passes on."""
+"""What goes along to an upstream because of a request's head: where it was, and what its language passes on."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from gateway.errors import BadRequest, LoopDetected
-from gateway.exchange import Call
 from gateway.wire.losses import safe
 
 MOST_HOPS: Final = 4
 
 
-def onward(call: Call, instance: str) -> bytes:
-    """The header lines an upstream gets because of this request. LoopDetected where it has been here before."""
-    headers = call.headers
+def hops(headers: Mapping[bytes, bytes], instance: str) -> bytes:
+    """The header line that says which gateways a request has passed. LoopDetected where this is one of them."""
     here = instance.encode()
-    hops = headers.get(b"x-gateway-hop")
-    if hops is not None:
-        been = [hop.strip() for hop in hops.split(b",")]
+    passed = headers.get(b"x-gateway-hop")
+    if passed is not None:
+        been = [hop.strip() for hop in passed.split(b",")]
         if here in been or len(been) >= MOST_HOPS:
             raise LoopDetected("This request has passed through this gateway before.")
-        here = b"%b,%b" % (hops, here)
-    return b"x-request-id: %b\r\nx-gateway-hop: %b\r\n" % (call.request_id.encode(), here)
+        here = b"%b,%b" % (passed, here)
+    return b"x-gateway-hop: %b\r\n" % here
 
 
 def passed_on(headers: Mapping[bytes, bytes], passes: tuple[bytes, ...]) -> tuple[bytes, tuple[str, ...]]:

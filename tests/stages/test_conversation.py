@@ -1,4 +1,4 @@
-"""What a request will cost, from what is at hand."""
+"""What a conversation is known by."""
 
 import pytest
 from msgspec.structs import replace
@@ -6,9 +6,8 @@ from msgspec.structs import replace
 from gateway.exchange import Call
 from gateway.features import Request
 from gateway.routing.policy import Rules, Split, Sticky
-from gateway.stages.estimate import estimate, prefix_of, session_of
+from gateway.stages.conversation import keys_of, prefix_of, session_of
 from gateway.wire import Endpoint, load
-from gateway.wire.needs import NOTHING, Needs
 from tests.doubles.inside import CALLER
 from tests.stages.kept import call
 
@@ -22,31 +21,19 @@ def asked(more: bytes = b"", headers: dict[bytes, bytes] | None = None) -> tuple
     return told, load("openai_chat").read_request(told.body)
 
 
-def test_prompts_are_counted_by_their_bytes_and_the_rest_is_what_was_said() -> None:
-    told, request = asked()
-    work = estimate(told, request, Needs(frozenset({"tools"}), 7), Rules(), 2.5, 90.0)
-    assert (work.tokens_in, work.tokens_out, work.left_ms, work.stream) == (len(told.body) // 4, 90.0, 2500.0, True)
-    assert (work.capabilities, work.window, work.session, work.prefix) == (frozenset({"tools"}), 7, 0, 0)
-
-
-def test_without_a_body_that_was_read_there_is_only_a_deadline() -> None:
-    told, _ = asked()
-    work = estimate(told, None, NOTHING, Rules(affinity=Sticky("session")), 1.0, 9.0)
-    assert (work.session, work.prefix, work.stream, work.left_ms) == (0, 0, False, 1000.0)
-
-
 @pytest.mark.parametrize(
     "rules", [Rules(affinity=Sticky("session")), Rules(split=(Split("canary", "b", 5.0),))], ids=["affinity", "split"]
 )
 def test_a_conversation_is_known_where_a_policy_asks_for_it(rules: Rules) -> None:
     told, request = asked(headers={b"x-gateway-session": b"one"})
-    assert estimate(told, request, NOTHING, rules, 1.0, 9.0).session == session_of(told, request) != 0
+    assert keys_of(told, request, rules)[0] == session_of(told, request) != 0
+    assert keys_of(told, request, Rules()) == (0, 0)
 
 
 def test_a_conversation_without_a_name_is_known_by_how_it_begins() -> None:
     told, request = asked()
-    work = estimate(told, request, NOTHING, Rules(affinity=Sticky("session")), 1.0, 9.0)
-    assert work.session == work.prefix == prefix_of(told, request) != 0
+    session, prefix = keys_of(told, request, Rules(affinity=Sticky("session")))
+    assert session == prefix == prefix_of(told, request) != 0
 
 
 def test_the_most_explicit_name_of_a_conversation_counts() -> None:

@@ -1,49 +1,32 @@
-"""What a request will cost whoever serves it, read from what is at hand: nothing is taken apart for it."""
+"""What a conversation is known by, read from what is at hand: nothing is taken apart for it."""
 
 from typing import Final
 
 from gateway.exchange import Call
 from gateway.features import Request
 from gateway.routing.chance import digest
-from gateway.routing.facts import Work
 from gateway.routing.policy import Rules
-from gateway.wire.needs import SIGNS, Needs
+from gateway.wire.needs import SIGNS
 
-# English prompts run at about four bytes a token, their JSON included.
-BYTES_PER_TOKEN: Final = 4
 # Of the conversation: more than a system prompt that everybody shares, less than where one's own question ends.
 PREFIX_BYTES: Final = 2048
 
 
-def estimate(
-    call: Call, request: Request | None, wants: Needs, rules: Rules, total_s: float, tokens_out: float
-) -> Work:
-    """The work as a decision needs to know it; what no rule looks at is not worked out."""
-    session = prefix = 0
-    if request is not None and rules.affinity.by != "none":
-        prefix = prefix_of(call, request)
-    if rules.affinity.by == "session" or rules.split:
-        session = session_of(call, request) or prefix
-    return Work(
-        tokens_in=len(call.body) // BYTES_PER_TOKEN,
-        tokens_out=tokens_out,
-        window=wants.tokens,
-        capabilities=wants.capabilities,
-        session=session,
-        prefix=prefix,
-        left_ms=total_s * 1e3,
-        stream=request is not None and request.stream,
-    )
+def keys_of(call: Call, request: Request, rules: Rules) -> tuple[int, int]:
+    """What the conversation and its beginning are known by, as far as these rules look at them; 0 where they don't."""
+    prefix = prefix_of(call, request) if rules.affinity.by != "none" else 0
+    by_session = rules.affinity.by == "session" or bool(rules.split)
+    return (session_of(call, request) or prefix) if by_session else 0, prefix
 
 
-def session_of(call: Call, request: Request | None) -> int:
+def session_of(call: Call, request: Request) -> int:
     """A hash of whatever the caller names his conversation by, 0 where he doesn't.
 
     `x-gateway-session`, else OpenAI's `prompt_cache_key`, else Anthropic's `metadata.user_id`, which Claude Code fills
     with its session. Names of different teams never meet.
     """
     said = call.headers.get(b"x-gateway-session", b"")
-    if not said and request is not None:
+    if not said:
         said = request.fields.get("prompt_cache_key") or b""
         metadata = bytes(request.fields.get("metadata", b""))
         if not said and b'"user_id"' in metadata:
