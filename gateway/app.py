@@ -17,6 +17,7 @@ from gateway.clock import Clock, RealClock
 from gateway.errors import Draining
 from gateway.outbox import Outbox
 from gateway.pipeline import Runtime
+from gateway.routing.estimate import Lengths
 from gateway.server.door import Door
 from gateway.server.listen import listen, tls_context
 from gateway.settings.environment import otel
@@ -25,6 +26,7 @@ from gateway.stages.attempt import Attempter
 from gateway.stages.authenticate import Keys
 from gateway.stages.choose import Chooser
 from gateway.stages.find import Finder
+from gateway.stages.lengths import Learner
 from gateway.stages.settle import Settler
 from gateway.stages.shadow import Shadows
 from gateway.stages.splits import Splits, watched
@@ -70,7 +72,8 @@ class Telemetry:
         tracers = () if self.tracer is None else (self.tracer,)
         self.probing = Probing(self.slots, self.log)
         self.beside = Beside(self.slots, self.log)
-        self.batch = Batch((self.metrics, self.access, *tracers), self.bug)
+        self.learner = Learner(Lengths())
+        self.batch = Batch((self.metrics, self.access, self.learner, *tracers), self.bug)
 
     def close(self) -> None:
         """Say what hasn't been said yet, and nothing more."""
@@ -257,7 +260,7 @@ class Worker:
                 catalogue,
                 Chooser(settings, health.snapshot, self._clock),
                 self._prices.usd_per_mtok,
-                health.lessons.lengths,
+                self._telemetry.learner.lengths,
             ),
             attempter=Attempter(
                 client,
@@ -322,9 +325,10 @@ class Worker:
             self._clients = [*(c for c in self._clients[:-1] if c.open), self._clients[-1]]
             now = self._clock.monotonic()
             self._clients[-1].evict(now)
-            if self._prober is not None and self._health is not None:
+            if self._prober is not None:
                 self._prober.tick(now)
-                self._health.tick(now)
+        if self._health is not None:
+            self._health.tick(self._clock.monotonic())
         self._sweeper.sweep(self._clock.monotonic())
 
     def _report(self) -> None:

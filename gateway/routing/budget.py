@@ -22,47 +22,47 @@ class Counts:
     what is too old O(parts).
     """
 
-    __slots__ = ("_at", "_each_s", "_ends", "_number", "_ones", "_others", "one", "other")
+    __slots__ = ("_each_s", "_number", "_others", "at", "ends", "one", "ones", "other")
 
     def __init__(self, span_s: float, parts: int) -> None:
         self._each_s = span_s / parts
-        self._ones = [0] * parts
+        self.ones = [0] * parts
         self._others = [0] * parts
-        self._at = 0
+        self.at = 0
         self._number = 0
-        self._ends = 0.0
+        self.ends = 0.0
         self.one = 0
         self.other = 0
 
     def add(self, now: float, one: int = 1, other: int = 0) -> None:
         """Count at `now`; a moment that is already past counts as the last one."""
-        if now >= self._ends:
+        if now >= self.ends:
             self.turn(now)
-        at = self._at
+        at = self.at
         self.one += one
-        self._ones[at] += one
+        self.ones[at] += one
         if other:
             self.other += other
             self._others[at] += other
 
     def turn(self, now: float) -> None:
         """Forget what is too old by now."""
-        if now < self._ends:
+        if now < self.ends:
             return
         number = int(now // self._each_s)
-        parts = len(self._ones)
+        parts = len(self.ones)
         for step in range(min(parts, number - self._number)):
             at = (number - step) % parts
-            self.one -= self._ones[at]
+            self.one -= self.ones[at]
             self.other -= self._others[at]
-            self._ones[at] = self._others[at] = 0
-        self._number, self._at = number, number % parts
-        self._ends = (number + 1) * self._each_s
+            self.ones[at] = self._others[at] = 0
+        self._number, self.at = number, number % parts
+        self.ends = (number + 1) * self._each_s
 
     def clear(self) -> None:
         """Forget everything."""
-        parts = len(self._ones)
-        self._ones = [0] * parts
+        parts = len(self.ones)
+        self.ones = [0] * parts
         self._others = [0] * parts
         self.one = self.other = 0
 
@@ -78,7 +78,11 @@ class Budget:
 
     def asked(self, now: float) -> None:
         """A request has come, which is not itself an extra attempt."""
-        self._counts.add(now)
+        counts = self._counts
+        if now >= counts.ends:
+            counts.turn(now)
+        counts.one += 1
+        counts.ones[counts.at] += 1
 
     def spend(self, now: float, share: float) -> bool:
         """Whether one more may be spent under this share; where it may, it is."""

@@ -85,10 +85,19 @@ class Trial:
         del trace
         attempt, exchange = self.attempt, self._exchange
         attempt.ended = self._now()
-        hurts = hung = False
+        tokens = exchange.usage.output_tokens if exchange.usage is not None else 0
         if kind is None:
             attempt.outcome = attempt.outcome or "answered"
-        elif isinstance(error, UpstreamError):
+            self._health.ended(
+                attempt,
+                output_tokens=tokens,
+                stream=exchange.stream,
+                operation=exchange.operation,
+                size=exchange.bytes_in,
+            )
+            return False
+        hurts = hung = False
+        if isinstance(error, UpstreamError):
             self.failure = error
             error.target = attempt.target.backend.name
             attempt.outcome = error.reason
@@ -98,7 +107,6 @@ class Trial:
         else:
             attempt.outcome = error.reason if isinstance(error, GatewayError) else Bug.code
             hung = isinstance(error, DeadlineExceeded) and _hung(attempt)
-        tokens = exchange.usage.output_tokens if exchange.usage is not None else 0
         # A limit of the caller's own key says nothing of what ours may.
         others = self._lent and isinstance(error, UpstreamBusy)
         self._health.ended(
@@ -111,9 +119,6 @@ class Trial:
             operation=exchange.operation,
             size=exchange.bytes_in,
         )
-        if tokens and attempt.outcome == "answered":
-            caller = exchange.call.caller
-            self._health.lessons.lengths.saw(caller.name if caller is not None else "", exchange.model, tokens)
         return self.failure is not None
 
 

@@ -103,8 +103,14 @@ class Health:
         load = record.load
         now = attempt.started
         if candidate is not None and work is not None:
-            trip = Trip(record, now, candidate, work)
-            self.lessons.expect(trip, candidate, work)
+            tokens = work.tokens_in
+            hit = self.lessons.hit(candidate, work) if work.prefix else 0.0
+            if hit:
+                tokens = int((1.0 - hit) * tokens)
+            trip = Trip(record, now, candidate, work, tokens, load.waiting_tokens + tokens)
+            if work.stream:
+                self.lessons.expect(trip, candidate, work, hit)
+            load.waiting_tokens = trip.prompt
             if candidate.only_here:
                 trip.singular = True
                 load.only_here += 1
@@ -161,16 +167,18 @@ class Health:
         load = record.load
         self._now = now = attempt.ended
         load.in_flight -= 1
-        if trip.tokens:
-            trip.arrived()
-        if record.prompts:
-            record.read_prompts(now)
+        load.waiting_tokens -= trip.tokens
         if attempt.dialled_s:
             self._dialled(record, trip.candidate, attempt.dialled_s)
         if attempt.outcome != "answered":
             self._missed(trip, attempt, error, hurts=hurts, hung=hung, stream=stream)
         else:
-            self._answered(trip, now)
+            row, outlier = record.row, record.outlier
+            row.answered += 1
+            row.consecutive_failures = 0
+            record.answered_at = now
+            if outlier.out or outlier.counting or load.most != FOR_EVER:
+                self._better(trip, now)
             if not stream:
                 self.lessons.answered_whole(trip, attempt, operation, size, output_tokens)
             elif attempt.first_content:
@@ -194,12 +202,9 @@ class Health:
 
     # --- what came of it ----------------------------------------------------------------------------------------------
 
-    def _answered(self, trip: Trip, now: float) -> None:
+    def _better(self, trip: Trip, now: float) -> None:
+        """It answered, and something was held against it."""
         record = trip.record
-        row = record.row
-        row.answered += 1
-        row.consecutive_failures = 0
-        record.answered_at = now
         outlier = record.outlier
         if outlier.out or outlier.counting:
             self._well(trip, now)
@@ -412,8 +417,10 @@ class Health:
         for record in self._records.values():
             if record.load.shut:
                 record.settle(now)
-            if record.prompts:
-                record.read_prompts(now)
+        for trip in self._trips.values():
+            # Nobody sees the first token of a whole answer: its prompt was read once the time it takes is over.
+            if trip.tokens and not trip.predicted_ms and (now - trip.started) * 1e3 >= trip.expected_ms():
+                trip.arrived()
         if now - self._settled_at >= SETTLE_EVERY_S:
             self._settled_at = now
             self.lessons.settle(now)

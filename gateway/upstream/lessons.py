@@ -11,7 +11,6 @@ from gateway.routing.candidate import Candidate
 from gateway.routing.estimate import (
     EACH_LEAST_TOKENS,
     PREFILL_LEAST_TOKENS,
-    Lengths,
     Track,
     cold_ms,
     moved,
@@ -21,13 +20,12 @@ from gateway.routing.estimate import (
 from gateway.routing.facts import Work
 from gateway.routing.score import ADAPTER_MS, PREFIX_HIT
 from gateway.routing.snapshot import UNKNOWN, Home, Pace
-from gateway.upstream.record import Trip
+from gateway.upstream.record import LEAST_MS, Trip
 
 TRACKS_MOST: Final = 1_000  # models of a backend: what a glob stands for is the callers' to make up
 WHOLES_MOST: Final = 5_000
 HOMES_MOST: Final = 50_000
 HOMES_S: Final = 24 * 3600.0
-_LEAST_MS: Final = 1.0
 
 
 class Lessons:
@@ -36,30 +34,22 @@ class Lessons:
     def __init__(self) -> None:
         self.paces: dict[tuple[str, str], Pace] = {}
         self.homes: dict[int, Home] = {}
-        self.lengths = Lengths()
         self._wholes: dict[tuple[str, str, str, int], float] = {}
 
-    def expect(self, trip: Trip, candidate: Candidate, work: Work) -> None:
-        """Note what the score counts with for an attempt, and what it adds to its place's load."""
+    def hit(self, candidate: Candidate, work: Work) -> float:
+        """The share of its prompt that a place has in its cache."""
+        home = self.homes.get(work.prefix) if work.prefix else None
+        return PREFIX_HIT if home is not None and home.backend == candidate.backend else 0.0
+
+    def expect(self, trip: Trip, candidate: Candidate, work: Work, hit: float) -> None:
+        """Note what the score counts with for a stream, before it adds to its place's load."""
         record = trip.record
         load = record.load
-        tokens = work.tokens_in
-        hit = 0.0
-        if work.prefix:
-            home = self.homes.get(work.prefix)
-            if home is not None and home.backend == candidate.backend:
-                hit = PREFIX_HIT
-                tokens = int((1.0 - hit) * tokens)
         track = trip.track = record.tracks.get(candidate.model)
         pace = track.pace if track is not None else UNKNOWN
-        predicted = trip.predicted_ms = predicted_first_ms(candidate, load, work, pace, hit) + _LEAST_MS
+        trip.predicted_ms = predicted_first_ms(candidate, load, work, pace, hit) + LEAST_MS
         if load.models is not None:
             trip.cold_ms = cold_ms(candidate, load)
-        trip.tokens = tokens
-        trip.prompt = load.waiting_tokens = load.waiting_tokens + tokens
-        if not work.stream:
-            record.prompts.append((trip.started + predicted / 1e3, trip))
-            record.read_prompts(trip.started)
 
     def began_to_answer(self, trip: Trip, attempt: Attempt) -> None:
         """The first content of a stream has come. Bad news is learned at once; what looks fast may yet fail."""
@@ -99,12 +89,12 @@ class Lessons:
         """It failed: after the time that it made somebody wait for a first token."""
         if trip.candidate is not None:
             waited_ms = 0.0 if attempt.first_content else _waited_ms(attempt)
-            self._track(trip, trip.candidate).failed(waited_ms / trip.predicted_ms, attempt.ended)
+            self._track(trip, trip.candidate).failed(waited_ms / trip.expected_ms(), attempt.ended)
 
     def given_up(self, trip: Trip, attempt: Attempt) -> None:
         """Whoever left a stream before its first token waited so long, and it would have come later still."""
         if trip.candidate is not None and not attempt.first_content:
-            ratio = _waited_ms(attempt) / trip.predicted_ms
+            ratio = _waited_ms(attempt) / trip.expected_ms()
             if ratio > 1.0:
                 self._track(trip, trip.candidate).first(ratio, attempt.ended, only_slow=True)
 

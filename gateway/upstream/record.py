@@ -21,6 +21,7 @@ from gateway.settings.shape import Backend
 FAILING_AFTER: Final = 3  # failures in a row; at five it is ejected
 # Quantiles are for people to read: no need to sort them more often.
 SHOWN_EVERY_S: Final = 1.0
+LEAST_MS: Final = 1.0  # that a first token may take, as far as anybody counts on it
 _KM_PER_MS_AND_BACK: Final = 100.0  # light in fibre
 
 # Why a backend is asked nothing, the weightiest first: an operator's word is never outvoted by what requests show.
@@ -44,7 +45,6 @@ class Record:
         "freed",
         "load",
         "outlier",
-        "prompts",
         "row",
         "rtt",
         "scraped",
@@ -76,7 +76,6 @@ class Record:
         self.deads = 0
         self.dead_since = 0.0
         self.answered_at = -FOR_EVER
-        self.prompts: deque[tuple[float, Trip]] = deque()
         self.tracks: dict[str, Track] = {}  # by its models
         self.freed: Callable[[str], None] | None = None
         self.streams: deque[tuple[Attempt, int]] = deque(maxlen=KEPT)
@@ -123,12 +122,6 @@ class Record:
         known = max(self.scraped or 0.0, float(self.elsewhere))
         self.load.reported = known if known or self.scraped is not None else None
 
-    def read_prompts(self, now: float) -> None:
-        """Those of whole requests, whose first token nobody sees, are read once the time predicted for it is over."""
-        prompts = self.prompts
-        while prompts and prompts[0][0] <= now:
-            prompts.popleft()[1].arrived()
-
     def shown(self, now: float) -> BackendState:
         """The row, up to date."""
         row, load = self.row, self.load
@@ -159,20 +152,21 @@ class Record:
 class Trip(Struct, gc=False):
     """One attempt under way; candidate and work are those it was decided with, both or neither.
 
-    `track` is what is known of that model there; None before anything is. `tokens` are those of its prompt that wait
-    to be read, `prompt` those and what waited before them. `singular`: it is a probe, or counted as `only_here`.
-    `seen`: its first content has come; `learned`: what that teaches has been learned.
+    `tokens` are those of its prompt that wait to be read, `prompt` those and what waited before them. `predicted_ms`
+    and `track`, what is known of that model there, are for streams: nobody sees when a whole answer begins.
+    `singular`: it is a probe, or counted as `only_here`. `seen`: its first content has come; `learned`: what that
+    teaches has been learned.
     """
 
     record: Record
     started: float
     candidate: Candidate | None = None
     work: Work | None = None
+    tokens: int = 0
+    prompt: float = 0.0
     track: Track | None = None
     predicted_ms: float = 0.0
     cold_ms: float = 0.0
-    tokens: int = 0
-    prompt: float = 0.0
     singular: bool = False
     probe: bool = False
     seen: bool = False
@@ -183,6 +177,14 @@ class Trip(Struct, gc=False):
         if self.tokens:
             self.record.load.waiting_tokens -= self.tokens
             self.tokens = 0
+
+    def expected_ms(self) -> float:
+        """The time to its first token that is to be counted on; where nothing better is known, what its place promises."""
+        candidate, load = self.candidate, self.record.load
+        if self.predicted_ms or candidate is None:
+            return self.predicted_ms
+        way_ms = load.rtt_ms or candidate.rtt_ms
+        return way_ms + candidate.first_ms + self.prompt * candidate.ms_per_token_in + LEAST_MS
 
 
 def _rtt(backend: Backend, here: Location | None) -> Rtt:

@@ -11,6 +11,7 @@ from gateway.errors import Draining
 from gateway.exchange import Exchange
 from gateway.outbox import Outbox
 from gateway.pipeline import Runtime
+from gateway.routing.estimate import Lengths
 from gateway.routing.policy import Policy
 from gateway.server.door import Door
 from gateway.server.guests import Guest
@@ -182,7 +183,7 @@ class Inside:
     def finder(self, settings: Settings, instance: str = "inside-0001") -> Finder:
         """Who finds ways by these settings, for a gateway of this name."""
         chooser = Chooser(settings, self.health.snapshot, self.clock)
-        return Finder(instance, Catalogue(settings), chooser, self._prices.usd_per_mtok, self.health.lessons.lengths)
+        return Finder(instance, Catalogue(settings), chooser, self._prices.usd_per_mtok, Lengths())
 
     async def __aexit__(self, *exc: object) -> None:
         self._timer.cancel()

@@ -153,25 +153,6 @@ def test_what_was_decided_by_is_what_it_is_measured_against() -> None:
     assert bench.health.snapshot.paces["one", "m"].slow > 1.0
 
 
-def test_how_long_answers_are_is_learned_of_each_caller_and_model() -> None:
-    bench = Bench()
-    bench.exchange.model = "m"
-    lengths = bench.health.lessons.lengths
-    with bench.trial():
-        bench.exchange.usage = Usage(10, 700)
-    caller = bench.exchange.call.caller
-    assert lengths.expected(caller.name if caller is not None else "", "m") == 700.0
-    bench.exchange.call.caller = None
-    with bench.trial():
-        bench.exchange.usage = Usage(10, 900)
-    with bench.trial():
-        bench.exchange.usage = None
-    with bench.trial():
-        bench.exchange.usage = Usage(10, 100)
-        raise UpstreamSlow("Too slow.")
-    assert lengths.expected("", "m") == 900.0
-
-
 @pytest.mark.parametrize(
     ("waited_s", "first_s", "failed"), [(589.0, 0.0, 1), (589.0, 1.0, 0), (20.0, 0.0, 0)], ids=["hung", "long", "short"]
 )

@@ -3,8 +3,10 @@ from math import inf
 import pytest
 
 from gateway.exchange import Attempt
+from gateway.routing.candidate import Candidate
+from gateway.routing.facts import Work
 from gateway.settings.shape import Secret, Target
-from gateway.upstream.record import FAILING_AFTER, SHOWN_EVERY_S, Record, Trip
+from gateway.upstream.record import FAILING_AFTER, LEAST_MS, SHOWN_EVERY_S, Record, Trip
 from tests.upstream.table import backend
 
 HERE = (50.11, 8.68)
@@ -104,15 +106,15 @@ def test_a_stream_of_one_token_has_no_time_between_tokens(record: Record) -> Non
     assert row.tpot_s == 0.0
 
 
-def test_whole_prompts_are_read_when_their_time_has_come(record: Record) -> None:
-    trips = [Trip(record, 100.0, tokens=10), Trip(record, 100.0, tokens=5)]
-    record.load.waiting_tokens = 15.0
-    record.prompts.extend([(101.0, trips[0]), (103.0, trips[1])])
-    record.read_prompts(102.0)
-    assert record.load.waiting_tokens == 5.0
-    trips[1].arrived()
-    record.read_prompts(200.0)
-    assert (record.load.waiting_tokens, len(record.prompts)) == (0.0, 0)
+def test_a_first_token_is_expected_when_its_prompt_and_those_before_it_were_read(record: Record) -> None:
+    place = Candidate(0, "a", "m", rtt_ms=10.0, first_ms=20.0, ms_per_token_in=0.1)
+    trip = Trip(record, 100.0, place, Work(), tokens=100, prompt=300.0)
+    assert trip.expected_ms() == pytest.approx(10.0 + 20.0 + 30.0 + LEAST_MS)
+    record.load.rtt_ms = 2.0
+    assert trip.expected_ms() == pytest.approx(52.0 + LEAST_MS)
+    trip.predicted_ms = 70.0
+    assert trip.expected_ms() == 70.0
+    assert Trip(record, 100.0).expected_ms() == 0.0
 
 
 def test_others_requests_are_the_servers_count_or_the_gateways_whichever_is_more(record: Record) -> None:
