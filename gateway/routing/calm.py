@@ -44,8 +44,8 @@ def calm(work: Work, way: Route, snapshot: Snapshot, now: Now, draw: int) -> Pla
     sticky = rules.affinity
     if sticky.by != "none" and (key := work.prefix if sticky.by == "prefix" else work.session):
         warm, is_known = home(key, group, snapshot, moment, sticky.ttl_s)
-    tokens_in, tokens_out, left_ms = float(work.tokens_in), work.tokens_out, work.left_ms
-    ms_per_usd = rules.prefer.ms_per_usd
+    tokens_in, tokens_out, left_ms = work.tokens_in, work.tokens_out, work.left_ms
+    ms_per_usd = way.prefer.ms_per_usd
     read_tokens = (ANSWER_SHARE if work.stream else 1.0) * tokens_out
     found: list[_Entry] = []
     for one, byte in zip(group, draw.to_bytes(8, "little")):  # noqa: B905  (there are bytes for more places)
@@ -87,29 +87,33 @@ def calm(work: Work, way: Route, snapshot: Snapshot, now: Now, draw: int) -> Pla
 
 def _ordered(found: list[_Entry], way: Route, warm: Candidate | None, *, pinned: bool) -> Plan:
     """The best first, and in what it is best."""
-    best = found[0]
     if len(found) == 1:
-        return Plan((best[1],), "affinity" if best[1] is warm else ALONE, way.out)
-    if len(found) > 2 or best[0] > found[1][0]:
+        one = found[0][1]
+        return Plan((one,), "affinity" if one is warm else ALONE, way.out)
+    if len(found) == 2:
+        best, second = found
+        if second[1] is warm if pinned else best[0] > second[0]:
+            best, second = second, best
+        order: tuple[Candidate, ...] = (best[1], second[1])
+    else:
         found.sort(key=_COST)
-        best = found[0]
-    if pinned and best[1] is not warm:
-        best = next(entry for entry in found if entry[1] is warm)
-        found.remove(best)
-        found.insert(0, best)
-    second = found[1]
-    order = (best[1], second[1]) if len(found) == 2 else tuple([entry[1] for entry in found])
-    return Plan(order, "affinity" if best[1] is warm else _why(best, second), way.out)
-
-
-def _why(best: _Entry, second: _Entry) -> str:
-    """In what the best place beats the second most."""
+        if pinned and found[0][1] is not warm:
+            home = next(entry for entry in found if entry[1] is warm)
+            found.remove(home)
+            found.insert(0, home)
+        best, second = found[0], found[1]
+        order = tuple([entry[1] for entry in found])
+    if best[1] is warm:
+        return Plan(order, "affinity", way.out)
+    # In what it beats the second most.
+    reason = "fastest"
     nearer = second[2] - best[2]
     faster = second[3] - best[3] - nearer
-    cheaper = second[4] - best[4]
     if nearer > faster and nearer > 0.0:
-        return "nearest" if nearer >= cheaper else "cheapest"
-    return "fastest" if cheaper <= max(faster, 0.0) else "cheapest"
+        reason, faster = "nearest", nearer
+    if second[4] - best[4] > max(faster, 0.0):
+        reason = "cheapest"
+    return Plan(order, reason, way.out)
 
 
 def alone(work: Work, way: Plan, snapshot: Snapshot, now: Now) -> bool:

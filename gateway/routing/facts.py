@@ -1,18 +1,25 @@
 """What a decision is told of one request and of the moment."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from msgspec import Struct
 
+_HOUR_S: Final = 3600
+_HOURS: Final = 24
 Local = tuple[int, int]  # weekday (Monday 0) and minute of the day
 
 
 class Now(Struct, frozen=True):
-    """One moment on both clocks, in seconds; `hour` is UTC's, for grids that change by the hour."""
+    """One moment on both clocks, in seconds."""
 
     monotonic: float
     wall: float = 0.0
-    hour: int = 0
+
+    @property
+    def hour(self) -> int:
+        """UTC's, for grids that change by the hour."""
+        return int(self.wall // _HOUR_S % _HOURS)
 
 
 class Asker(Struct, frozen=True):

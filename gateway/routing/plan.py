@@ -13,7 +13,6 @@ from gateway.routing.calm import alone, calm
 from gateway.routing.candidate import Candidate, Left
 from gateway.routing.facts import Now, Work
 from gateway.routing.filters import RESIDENCY
-from gateway.routing.policy import Rules
 from gateway.routing.rank import MANY, noisy, ranked, why_first
 from gateway.routing.rooms import Room, lead, open_rooms, sheds
 from gateway.routing.route import ALONE, Plan, Route, route
@@ -46,7 +45,7 @@ def plan(work: Work, way: Route, snapshot: Snapshot, now: Now, draw: int) -> Pla
         return _refused(way, out, spared, "shed")
     if first:
         rooms = [rooms[first], *rooms[:first], *rooms[first + 1 :]]
-    order, reason = _ordered(rooms, work, rules, snapshot, now, draw, out)
+    order, reason = _ordered(rooms, work, way, snapshot, now, draw, out)
     if chosen is not None:
         order.insert(0, chosen)
         reason = "canary"
@@ -64,9 +63,10 @@ def _refused(way: Route, out: list[Left], spared: Sequence[Candidate], why: str)
 
 
 def _ordered(
-    rooms: Sequence[Room], work: Work, rules: Rules, snapshot: Snapshot, now: Now, draw: int, out: list[Left]
+    rooms: Sequence[Room], work: Work, way: Route, snapshot: Snapshot, now: Now, draw: int, out: list[Left]
 ) -> tuple[list[Candidate], str]:
     """All groups' places, the best of the first group first, and in what that is best."""
+    rules = way.rules
     best: list[Scored] = []
     late: list[Scored] = []
     untried: list[Candidate] = []
@@ -76,7 +76,7 @@ def _ordered(
         if len(best) >= rules.retry.attempts or (len(best) > 1 and len(room.up) == 1 and rules.slo is None):
             untried += room.up  # beyond what is tried, or alone: there is nothing to compare
             continue
-        found, is_home = ranked(room, work, rules, snapshot, now, draw, noise, out, late)
+        found, is_home = ranked(room, work, way, snapshot, now, draw, noise, out, late)
         if found and not reason:
             reason = "affinity" if is_home else "fastest" if len(found) > 1 else ALONE
         best += found

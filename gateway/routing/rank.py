@@ -8,8 +8,9 @@ from gateway.routing.affinity import home
 from gateway.routing.candidate import Candidate, Left
 from gateway.routing.chance import mixed, stream, unit
 from gateway.routing.facts import Now, Work
-from gateway.routing.policy import Quantile, Rules, Slo
+from gateway.routing.policy import Quantile, Slo
 from gateway.routing.rooms import SLOW_START_S, Room, ramp
+from gateway.routing.route import Route
 from gateway.routing.score import ANSWER_SHARE, PREFIX_HIT, Scored, Terms, scores, token_ms
 from gateway.routing.snapshot import IDLE, UNKNOWN, Load, Snapshot
 
@@ -29,7 +30,7 @@ _HELD_BACK_MS: Final = 1e12  # behind everything that isn't held back
 def ranked(
     room: Room,
     work: Work,
-    rules: Rules,
+    way: Route,
     snapshot: Snapshot,
     now: Now,
     draw: int,
@@ -41,13 +42,13 @@ def ranked(
 
     Those that break a promise, where others may keep it, are added to `late`.
     """
-    slo, sticky = rules.slo, rules.affinity
+    slo, sticky = way.rules.slo, way.rules.affinity
     warm: Candidate | None = None
     is_known = False
     if sticky.by != "none" and (key := work.prefix if sticky.by == "prefix" else work.session):
         warm, is_known = home(key, room.up, snapshot, now.monotonic, sticky.ttl_s)
     quantile: Quantile = "mean" if slo is None else slo.at
-    scored, last_ms, is_busy = scores(room.up, snapshot, work, rules.prefer, now, warm, PREFIX_HIT, quantile, noise)
+    scored, last_ms, is_busy = scores(room.up, snapshot, work, way.prefer, now, warm, PREFIX_HIT, quantile, noise)
     if last_ms > work.left_ms:
         out += [Left(entry[2], "deadline") for entry in scored if entry[3].soonest > work.left_ms]
         scored = [entry for entry in scored if entry[3].soonest <= work.left_ms]

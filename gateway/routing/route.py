@@ -5,11 +5,12 @@ from itertools import groupby
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.routing.candidate import Candidate, Left
 from gateway.routing.fair import UNBOUND, Bounds, bounds_of
 from gateway.routing.filters import allowed
-from gateway.routing.policy import Rules, Split
+from gateway.routing.policy import Prefer, Rules, Split
 
 ALONE: Final = "only_allowed"
 # The decision has a short way for a group of so many (calm.py).
@@ -38,7 +39,8 @@ class Route(Struct, frozen=True):
     may lack what a request needs. `shares` are the splits, each with whom it is for; those are in no group.
     `bounds` say how much of each is for such requests. `alone` is the plan where one place is all there is, and nothing
     but its own health can stand in the way. `calm`: one group is all there is, and the rules look at nothing but the
-    time, the price and the health of its places, so that calm.py can decide where these are well.
+    time, the price and the health of its places, so that calm.py can decide where these are well. `prefer` is the
+    rules', less what all places have in common.
     """
 
     rules: Rules
@@ -49,6 +51,7 @@ class Route(Struct, frozen=True):
     bounds: Bounds = UNBOUND
     alone: Plan | None = None
     calm: bool = False
+    prefer: Prefer = Prefer()
 
 
 def route(candidates: Sequence[Candidate], rules: Rules, egress_country: str = "", workers: int = 1) -> Route:
@@ -76,4 +79,7 @@ def route(candidates: Sequence[Candidate], rules: Rules, egress_country: str = "
         and not (shares or rules.slo or prefer.ms_per_gram or prefer.regions)
         and rules.priority != "low"
     )
-    return Route(rules, groups, tuple(out), choosy, given, bounds, alone, calm)
+    if len({(one.usd_per_request, one.usd_per_token_in, one.usd_per_token_out) for one in fit}) == 1:
+        # What costs the same everywhere decides nothing.
+        prefer = replace(prefer, ms_per_usd=0.0)
+    return Route(rules, groups, tuple(out), choosy, given, bounds, alone, calm, prefer)

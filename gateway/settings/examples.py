@@ -187,7 +187,7 @@ class _Stand:
         tokens = when.tokens
         work = Work(tokens_in=tokens.in_, tokens_out=float(tokens.out), window=tokens.in_ + tokens.out)
         snapshot = Snapshot(loads=_loads(when, self._settings.backends))
-        now = Now(0.0, moment.timestamp(), moment.hour)
+        now = Now(0.0, moment.timestamp())
         return [plan(work, way, snapshot, now, draw) for draw in DRAWS]
 
     def _asker(self, when: WhenRow, caller: Caller | None, moment: datetime) -> Asker:

@@ -171,7 +171,7 @@ class Chooser:
 
     def decide(self, chosen: Chosen, work: Work, wall: float) -> Plan:
         """The places in their order; none, and a word for why, where nobody may or can. Forbidden outside this POP."""
-        now = Now(self._clock.monotonic(), wall, int(wall // 3600 % 24))
+        now = Now(self._clock.monotonic(), wall)
         require = chosen.rules.require
         if require.jurisdictions is not None:
             self.stand_in(require)

@@ -179,7 +179,7 @@ class Trip(Struct, gc=False):
             self.tokens = 0
 
     def expected_ms(self) -> float:
-        """The time to its first token that is to be counted on; where nothing better is known, what its place promises."""
+        """The time to its first token to be counted on; where nothing better is known, what its place promises."""
         candidate, load = self.candidate, self.record.load
         if self.predicted_ms or candidate is None:
             return self.predicted_ms

@@ -107,7 +107,7 @@ def test_dollars_and_grams_are_milliseconds_at_the_policys_rates() -> None:
     assert terms.money == pytest.approx(usd * 1000.0)
     assert terms.total == pytest.approx(IDLE_MS + usd * 1000.0)
     grid = replace(dear, grams=(100.0, 500.0, 100.0))
-    terms = score(grid, IDLE, UNKNOWN, WORK, Prefer(0.0, 10.0), Now(1000.0, hour=4))
+    terms = score(grid, IDLE, UNKNOWN, WORK, Prefer(0.0, 10.0), Now(1000.0, 4 * 3600.0))
     assert terms.carbon == pytest.approx(3.6 * 200 / 3.6e6 * 500.0 * 10.0)
     assert terms.money == 0.0
     assert terms.total == pytest.approx(IDLE_MS + terms.carbon)
