@@ -117,14 +117,16 @@ class Exchange(Struct, eq=False):
 
     def upstream_s(self) -> float:
         """Seconds spent waiting for upstreams' heads (streams) or whole answers, every attempt together."""
-        attempts = self._before_content()
+        attempts = self.attempts
         if len(attempts) > 1:
-            return _together_s(attempts)
-        waited = 0.0
-        for attempt in attempts:
-            began = attempt.sent or attempt.started
-            waited += (attempt.headers or attempt.ended or began) - began + attempt.dialled_s
-        return waited
+            attempts = self._before_content()
+            if len(attempts) > 1:
+                return _together_s(attempts)
+        if not attempts:
+            return 0.0
+        attempt = attempts[0]
+        began = attempt.sent or attempt.started
+        return (attempt.headers or attempt.ended or began) - began + attempt.dialled_s
 
     def overhead_s(self, now: float) -> float:
         """Seconds of our own since the request had arrived whole, up to its answer's first byte or `now`."""

@@ -30,6 +30,7 @@ from gateway.wire.losses import MAPPED
 
 # How long the words of a streaming call's refusal may be behind its status.
 REFUSAL_S = 1.0
+OK = 200
 
 
 class Attempter:
@@ -53,7 +54,7 @@ class Attempter:
         self.shadows = shadows
         self.told = told
         self._resumer = Resumer(client, health, clock, event_bytes)
-        self._fixed: dict[str, bytes] = {}
+        self._fixed: dict[tuple[str, bytes, str], bytes] = {}
 
     def attempt(self, exchange: Exchange, request: Request, way: Way, reply: Reply) -> Coroutine[object, object, None]:
         """Answer the caller from the first place of the plan that can. Raises what the last one failed with."""
@@ -82,17 +83,16 @@ class Attempter:
                 continue
             trial = Trial(exchange, place, self.health, self._clock.monotonic, way.work)
             with trial as attempt:
-                passed = place.passed(way.passed)
                 connection = await self._client.send(
-                    place, attempt, way.head + passed, body, stream=request.stream, total=way.total
+                    place, attempt, _head(place, way), body, stream=request.stream, total=way.total
                 )
                 exchange.changed = lost
                 exchange.model = place.instead or asked
-                if not 200 <= attempt.status < 300:
+                if attempt.status != OK and not 200 <= attempt.status < 300:
                     await self._refused(place, connection)
                 if len(exchange.attempts) > 1:
                     exchange.reason = "fallback"
-                lines = self._lines(place) + way.lines + REASONS[exchange.reason]
+                lines = self._lines(place, way, exchange.reason)
                 try:
                     if request.stream:
                         await self._stream(exchange, request, place, attempt, connection, reply, lines, begun)
@@ -200,13 +200,12 @@ class Attempter:
         try:
             with trial as attempt:
                 racer.attempt = attempt
-                head = way.head + place.passed(way.passed)
                 connection = racer.connection = await self._client.send(
-                    place, attempt, head, racer.body, stream=request.stream, total=way.total
+                    place, attempt, _head(place, way), racer.body, stream=request.stream, total=way.total
                 )
                 if not 200 <= attempt.status < 300:
                     await self._refused(place, connection)
-                lines = self._lines(place) + way.lines + REASONS[racer.reason]
+                lines = self._lines(place, way, racer.reason)
                 try:
                     if request.stream:
                         await self._stream(exchange, request, place, attempt, connection, reply, lines, racer.claim)
@@ -291,11 +290,12 @@ class Attempter:
         if self.shadows is not None:
             self.shadows.cast(self, exchange, request, way)
 
-    def _lines(self, place: Place) -> bytes:
-        """The header lines all answers of a backend share."""
-        lines = self._fixed.get(place.name)
+    def _lines(self, place: Place, way: Way, reason: str) -> bytes:
+        """The header lines all answers of a backend share that were sent there under one policy, for one reason."""
+        key = (place.target.backend.name, way.lines, reason)
+        lines = self._fixed.get(key)
         if lines is None:
-            lines = self._fixed[place.name] = fixed_lines(place.target, self._pop)
+            lines = self._fixed[key] = fixed_lines(place.target, self._pop) + way.lines + REASONS[reason]
         return lines
 
 
@@ -305,11 +305,13 @@ def written(request: Request, place: Place, way: Way) -> tuple[bytes, tuple[str,
     BadRequest where it can't be said there at all, UnsupportedFeature where it can, but not as faithfully as wanted.
     Bug where the place may not see it: no decision is trusted with that.
     """
-    if not may_compute(place, way.rules.require):
+    if way.rules.require.jurisdictions is not None and not may_compute(place, way.rules.require):
         raise Bug("A place was planned that may not see this request.")
     body, changed = place.wire.write_request(
         request, place.model_json, place.target.backend.provider.dialect, ask_usage=place.ask_usage
     )
+    if not changed and not way.dropped and (place.native or not way.flags):
+        return body, ()
     lost = (*way.dropped, *changed, *(() if place.native else way.flags))
     if way.rules.strict and (gone := [name for name in lost if not name.endswith(MAPPED)]):
         raise UnsupportedFeature(
@@ -318,6 +320,11 @@ def written(request: Request, place: Place, way: Way) -> tuple[bytes, tuple[str,
             headers=(("x-gateway-dropped", ", ".join(gone)),),
         )
     return body, lost
+
+
+def _head(place: Place, way: Way) -> bytes:
+    """The header lines that a request takes along to this place."""
+    return way.head + place.passed(way.passed) if way.passed or place.assumes else way.head
 
 
 def _is_final(error: BadRequest, place: Place) -> bool:

@@ -180,7 +180,9 @@ class Health:
             if outlier.out or outlier.counting or load.most != FOR_EVER:
                 self._better(trip, now)
             if not stream:
-                self.lessons.answered_whole(trip, attempt, operation, size, output_tokens)
+                work = trip.work
+                if (operation and not output_tokens) or (work is not None and (work.session or work.prefix)):
+                    self.lessons.answered_whole(trip, attempt, operation, size, output_tokens)
             elif attempt.first_content:
                 record.streams.append((attempt, output_tokens))
                 self.lessons.streamed(trip, attempt, output_tokens)

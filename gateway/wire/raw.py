@@ -45,6 +45,9 @@ _fields: Final = Decoder(dict[str, Raw]).decode
 _items: Final = Decoder(list[Raw]).decode
 _string: Final = Decoder(str).decode
 _encode: Final = Encoder().encode
+# Names of models that were read before: a fleet serves few, and callers ask for them again and again.
+_models: Final[dict[bytes, str]] = {}
+_MODELS_MOST: Final = 1024
 _BRACE: Final = ord("{")
 _BRACKET: Final = ord("[")
 _BRACKETS: Final = (_BRACE, _BRACKET)
@@ -165,11 +168,18 @@ def read_model(fields: dict[str, Raw]) -> str:
     raw = fields.get("model")
     if raw is None:
         raise BadRequest("The field 'model' is missing.", code="missing_field", param="model")
-    try:
-        model = _string(raw)
-    except DecodeError as error:
-        raise BadRequest("The field 'model' must be a string.", code="invalid_type", param="model") from error
-    return check_model(model)
+    text = bytes(raw)
+    model = _models.get(text)
+    if model is None:
+        try:
+            model = _string(raw)
+        except DecodeError as error:
+            raise BadRequest("The field 'model' must be a string.", code="invalid_type", param="model") from error
+        check_model(model)
+        if len(_models) >= _MODELS_MOST:
+            _models.clear()
+        _models[text] = model
+    return model
 
 
 def check_model(model: str) -> str:
