@@ -99,16 +99,17 @@ def scores(  # noqa: C901, PLR0912, PLR0915  (most of the time that a decision t
         network = load.rtt_ms or one.rtt_ms
         each = pace.each or one.ms_per_token_out
         tokens = load.waiting_tokens + (tokens_in if one is not home else (1.0 - hit) * tokens_in)
-        first = one.first_ms + tokens * (pace.ms_per_token_in or one.ms_per_token_in)
+        rate, first_ms = pace.ms_per_token_in or one.ms_per_token_in, one.first_ms
         slow = pace.slow
         more = waiting = 0.0
         if slow != 1.0 or not is_mean:
-            fading = first * exp((pace.at - moment) / TAU_S)
-            first += (slow - 1.0) * fading
-            if is_p95:
-                more = (pace.slow_p95 - slow) * fading if pace.slow_p95 else 0.0
-            elif not is_mean:
-                more = (pace.slow_p99 - slow) * fading if pace.slow_p99 else 0.0
+            fading = exp((pace.at - moment) / TAU_S)
+            if not is_mean and (most := pace.slow_p95 if is_p95 else pace.slow_p99):
+                more = (most - slow) * fading * (first_ms + tokens * rate)
+            pull = 1.0 + (slow - 1.0) * fading
+            rate *= pull
+            first_ms *= pull
+        first = first_ms + network + tokens * rate
         slots, queued, only_here = one.slots, load.queued, load.only_here
         # Less than half of its slots in use: nobody waits there.
         if (slots and (load.in_flight * 2 >= slots or load.reported)) or queued or only_here:
@@ -132,10 +133,10 @@ def scores(  # noqa: C901, PLR0912, PLR0915  (most of the time that a decision t
             first += ADAPTER_MS if load.adapters is not None and one.model in load.loadable else load.cold_ms
         if not is_mean:
             each = token_ms(one, pace, at)
-        soonest = network + first
+        soonest = first
         if soonest > last:  # noqa: PLR1730  (see above)
             last = soonest
-        first = soonest + more
+        first += more
         total = first + read_tokens * each + load.held_ms
         money = carbon = 0.0
         if ms_per_usd:

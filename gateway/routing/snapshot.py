@@ -5,6 +5,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from gateway.routing.candidate import Candidate
+
 FOR_EVER: Final = float("inf")
 
 
@@ -71,11 +73,27 @@ class Home(Struct):
     at: float
 
 
+# A place as all decisions of one moment see it: the candidate and its load; how many requests of ours it may have
+# before it may keep one waiting; its way and the milliseconds to a first token, but for the prompt's; milliseconds a
+# token of prompts and one of answers; what is held against it, its weight, and its way alone.
+Runner = tuple[Candidate, Load, float, float, float, float, float, float, float]
+
+
+class Lane(Struct, eq=False):
+    """The places of a route as a snapshot shows them, for decisions up to `until`; none where the day isn't calm."""
+
+    way: object
+    seen: "Snapshot"
+    until: float
+    runners: tuple[Runner, ...] = ()
+
+
 class Snapshot(Struct):
     """Everything a decision may know. What is missing in a map is idle, healthy and unmeasured.
 
     `homes` are by session or prefix; `ended` are splits that were stopped; `refused_here` are targets whose provider
-    was seen not to serve this POP's country.
+    was seen not to serve this POP's country. `lanes` is what calm.py has made of it, by route: whoever writes anything
+    here but `in_flight` and `waiting_tokens` empties it.
     """
 
     loads: Mapping[str, Load] = {}
@@ -83,6 +101,7 @@ class Snapshot(Struct):
     homes: Mapping[int, Home] = {}
     ended: frozenset[str] = frozenset()
     refused_here: frozenset[tuple[str, str]] = frozenset()
+    lanes: dict[int, Lane] = {}
 
 
 IDLE: Final = Load()

@@ -95,6 +95,10 @@ class Health:
         self.snapshot = self._snapshot()
         self.snapshot.ended = older.snapshot.ended
 
+    def _changed(self) -> None:
+        """What decisions have made of the snapshot holds no longer: called wherever more than a count was written."""
+        self.snapshot.lanes.clear()
+
     # --- an attempt ---------------------------------------------------------------------------------------------------
 
     def began(self, attempt: Attempt, candidate: Candidate | None = None, work: Work | None = None) -> None:
@@ -114,6 +118,7 @@ class Health:
             if candidate.only_here:
                 trip.singular = True
                 load.only_here += 1
+                self._changed()
         else:
             trip = Trip(record, now)
         self._trips[id(attempt)] = trip
@@ -123,6 +128,7 @@ class Health:
             record.until["ejected"] = now + PROBE_S
             record.settle(now)
             load.probing = True
+            self._changed()
         load.in_flight += 1
         if record.throttle.counting:
             record.throttle.sent(now)
@@ -140,6 +146,7 @@ class Health:
         if trip.probe and trip.record.outlier.out:
             self._take_back(trip.record, attempt.first_content)
         self.lessons.began_to_answer(trip, attempt)
+        self._changed()
 
     def ended(
         self,
@@ -171,6 +178,7 @@ class Health:
         if attempt.dialled_s:
             self._dialled(record, trip.candidate, attempt.dialled_s)
         if attempt.outcome != "answered":
+            self._changed()
             self._missed(trip, attempt, error, hurts=hurts, hung=hung, stream=stream)
         else:
             row, outlier = record.row, record.outlier
@@ -186,6 +194,7 @@ class Health:
             elif attempt.first_content:
                 record.streams.append((attempt, output_tokens))
                 self.lessons.streamed(trip, attempt, output_tokens)
+                self._changed()
         if trip.singular:
             self._release(trip, now)
         if record.freed is not None:
@@ -193,6 +202,7 @@ class Health:
 
     def _release(self, trip: Trip, now: float) -> None:
         """End what few attempts are beside being one more."""
+        self._changed()
         record = trip.record
         load = record.load
         if trip.candidate is not None and trip.candidate.only_here:
@@ -206,6 +216,7 @@ class Health:
 
     def _better(self, trip: Trip, now: float) -> None:
         """It answered, and something was held against it."""
+        self._changed()
         record = trip.record
         outlier = record.outlier
         if outlier.out or outlier.counting:
@@ -340,6 +351,7 @@ class Health:
         """A round trip was measured on a connection to it. KeyError: no such backend."""
         record = self._records[backend]
         record.load.rtt_ms = record.rtt.measured(rtt_s * 1e3)
+        self._changed()
 
     # --- what others say ----------------------------------------------------------------------------------------------
 
@@ -348,6 +360,7 @@ class Health:
         record = self._records.get(backend)
         if record is None:
             return
+        self._changed()
         load = record.load
         load.told_at = now
         # It counts ours, too, which are known to the moment; what is left is the others'.
@@ -384,6 +397,7 @@ class Health:
         record = self._records[backend]
         record.elsewhere = in_flight
         record.count_others()
+        self._changed()
 
     def cooled_until(self, backend: str) -> float:
         """Until when all of a backend is cooling; the past where it isn't."""
@@ -392,12 +406,14 @@ class Health:
     def cooled(self, backend: str, until: float) -> None:
         """Another gateway was told to stay away from it until then."""
         self._cool(self._records[backend], "", until, self._now)
+        self._changed()
 
     def drain(self, backend: str, now: float, for_s: float | None = None) -> None:
         """Ask it nothing more, until `resume` or for so long; what runs there may finish. KeyError: no such backend."""
         record = self._records[backend]
         record.until["drained"] = FOR_EVER if for_s is None else now + for_s
         record.settle(now)
+        self._changed()
 
     def resume(self, backend: str, now: float) -> None:
         """Ask it again, whatever was seen of it before. KeyError: no such backend."""
@@ -408,6 +424,7 @@ class Health:
         if record.load.half_open or record.until["ejected"] > now:
             self._take_back(record, now)
         record.settle(now)
+        self._changed()
 
     def throttles(self, backend: str, now: float, draw: int) -> bool:
         """Whether a request isn't to be sent to it, because it has refused too many of them lately."""
@@ -416,6 +433,7 @@ class Health:
     def tick(self, now: float) -> None:
         """What time does by itself; to be called a few times a second."""
         self._now = now
+        self._changed()
         for record in self._records.values():
             if record.load.shut:
                 record.settle(now)

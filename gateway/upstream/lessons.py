@@ -59,7 +59,7 @@ class Lessons:
         if work.session or work.prefix:
             self._settle_in(work, candidate.backend, now)
         ttft_ms = (now - (attempt.sent or attempt.started)) * 1e3
-        if ttft_ms > trip.predicted_ms:
+        if ttft_ms > trip.predicted_ms > 0.0:
             self._first(trip, candidate, ttft_ms, now, only_slow=True)
 
     def streamed(self, trip: Trip, attempt: Attempt, output_tokens: int) -> None:
@@ -68,7 +68,7 @@ class Lessons:
         if candidate is None:
             return
         now, began = attempt.ended, attempt.first_content
-        if not trip.learned:
+        if trip.predicted_ms and not trip.learned:
             self._first(trip, candidate, (began - (attempt.sent or attempt.started)) * 1e3, now)
         if output_tokens >= EACH_LEAST_TOKENS:
             (trip.track or self._track(trip, candidate)).token((now - began) * 1e3 / (output_tokens - 1), now)

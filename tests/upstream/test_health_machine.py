@@ -6,12 +6,15 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from gateway.errors import UpstreamError
 from gateway.exchange import Attempt
-from gateway.routing.facts import Work
+from gateway.routing.facts import Now, Work
 from gateway.routing.filters import closed
 from gateway.routing.outlier import EJECTED_MOST_S, EJECTED_S, IN_A_ROW, JITTER
+from gateway.routing.plan import plan, route
+from gateway.routing.policy import Rules
 from gateway.upstream.health import Health
 from gateway.upstream.probes.reading import DEAD, UNKNOWN, Reading
 from tests.upstream.table import (
@@ -26,7 +29,9 @@ from tests.upstream.table import (
     REFUSED,
     SLOW,
     UNREACHABLE,
+    WORK,
     Table,
+    candidate,
 )
 
 pytestmark = pytest.mark.slow
@@ -55,6 +60,7 @@ class Backends(RuleBasedStateMachine):
         self.table = Table("a", "b", "c")
         self.now = 1000.0
         self.under_way: list[Attempt] = []
+        self.way = route([replace(candidate(name, slots=4), at=at) for at, name in enumerate("abc")], Rules())
 
     @initialize(models=st.booleans())
     def begin_with(self, *, models: bool) -> None:
@@ -140,6 +146,13 @@ class Backends(RuleBasedStateMachine):
             assert pace.slow >= 0.0
             assert pace.each >= 0.0
             assert 0.0 <= pace.slow_p95 <= pace.slow_p99
+
+    @invariant()
+    def whatever_was_learned_is_decided_on_at_once(self) -> None:
+        snapshot, now = self.table.health.snapshot, Now(self.now)
+        for draw in (1, 1 << 63):
+            found = plan(WORK, self.way, snapshot, now, draw)
+            assert found == plan(WORK, replace(self.way, calm=False), snapshot, now, draw)
 
     @invariant()
     def what_is_shut_says_why(self) -> None:
