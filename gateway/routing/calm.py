@@ -83,6 +83,7 @@ def _lane(way: Route, snapshot: Snapshot, moment: float) -> Lane:
         pace = snapshot.paces.get((one.backend, one.model), UNKNOWN)
         if (
             snapshot.refused_here
+            or snapshot.cooling
             or load.shut_until > moment
             or load.half_open
             or load.since > fresh
@@ -154,4 +155,5 @@ def alone(work: Work, way: Plan, snapshot: Snapshot, now: Now) -> bool:
         and load.most == FOR_EVER
         and not load.half_open
         and not snapshot.refused_here
+        and not snapshot.cooling
     )

@@ -27,8 +27,11 @@ _SLOW_START_LEAST: Final = 0.1
 _SHED_FROM: Final = 0.7
 _SHED_OVER: Final = 0.25
 EJECTED: Final = "ejected"
+COOLING: Final = "cooling"
 # Away for now, by what was seen of them: not by anybody's word, nor for want of room.
-_HOPES: Final = frozenset({EJECTED, "cooling", "half_open", "dead", "loading"})
+_HOPES: Final = frozenset({EJECTED, COOLING, "half_open", "dead", "loading"})
+# What weighs less than a place's own word on when to come back.
+_LIGHTER: Final = frozenset({"", EJECTED, "half_open", "full"})
 
 
 class Room(Struct):
@@ -79,7 +82,8 @@ def _able(group: Sequence[Candidate], way: Route, work: Work, out: list[Left]) -
 
 def _open(group: Sequence[Candidate], bounds: Bounds, snapshot: Snapshot, now: float, out: list[Left]) -> Room:
     """Sort out those that take requests now."""
-    loads, refused, fresh = snapshot.loads, snapshot.refused_here, now - SLOW_START_S
+    loads, fresh = snapshot.loads, now - SLOW_START_S
+    by_model = bool(snapshot.refused_here or snapshot.cooling)
     share, idle = bounds.share, bounds.idle
     up: list[Candidate] = []
     room = Room(up, [], len(group))
@@ -91,7 +95,7 @@ def _open(group: Sequence[Candidate], bounds: Bounds, snapshot: Snapshot, now: f
             or load.in_flight >= share * load.most
             or load.in_flight >= idle
             or load.models is not None
-            or refused
+            or by_model
         ):
             why = shut(one, load, bounds, snapshot, now)
             if why == EJECTED and not bounds.reached(one.backend, load):
@@ -112,7 +116,10 @@ def shut(one: Candidate, load: Load, bounds: Bounds, snapshot: Snapshot, now: fl
         return "egress"
     if load.models is not None and one.model not in load.models and one.model not in load.loadable:
         return "not_served"
-    return closed(load, now) or ("full" if bounds.reached(one.backend, load) else "")
+    why = closed(load, now)
+    if snapshot.cooling.get((one.backend, one.model), 0.0) > now and why in _LIGHTER:
+        return COOLING
+    return why or ("full" if bounds.reached(one.backend, load) else "")
 
 
 def _panic(rooms: Sequence[Room], out: list[Left]) -> None:
@@ -137,10 +144,15 @@ def _last_resort(bounds: Bounds, snapshot: Snapshot, out: list[Left]) -> list[Ro
     """
     if any(left.why == "full" for left in out):
         return []
-    loads = snapshot.loads
-    away = [(left, loads[left.candidate.backend]) for left in out if left.why in _HOPES]
+    loads, cooling = snapshot.loads, snapshot.cooling
+
+    def until(left: Left) -> float:
+        one = left.candidate
+        return max(loads.get(one.backend, IDLE).shut_until, cooling.get((one.backend, one.model), 0.0))
+
+    away = [(left, loads.get(left.candidate.backend, IDLE)) for left in out if left.why in _HOPES]
     hopes = [left for left, load in away if not bounds.reached(left.candidate.backend, load)]
-    hopes.sort(key=lambda left: loads[left.candidate.backend].shut_until)
+    hopes.sort(key=until)
     asked = {left.candidate.at for left in hopes}
     out[:] = [left for left in out if left.candidate.at not in asked]
     return [Room([left.candidate], [], 1) for left in hopes]

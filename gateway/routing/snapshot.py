@@ -92,7 +92,8 @@ class Snapshot(Struct):
     """Everything a decision may know. What is missing in a map is idle, healthy and unmeasured.
 
     `homes` are by session or prefix; `ended` are splits that were stopped; `refused_here` are targets whose provider
-    was seen not to serve this POP's country. `lanes` is what calm.py has made of it, by route: whoever writes anything
+    was seen not to serve this POP's country, `cooling` those that said until when they refuse (monotonic seconds),
+    while the rest of their backend may not. `lanes` is what calm.py has made of it, by route: whoever writes anything
     here but `in_flight` and `waiting_tokens` empties it.
     """
 
@@ -101,6 +102,7 @@ class Snapshot(Struct):
     homes: Mapping[int, Home] = {}
     ended: frozenset[str] = frozenset()
     refused_here: frozenset[tuple[str, str]] = frozenset()
+    cooling: Mapping[tuple[str, str], float] = {}
     lanes: dict[int, Lane] = {}
 
 

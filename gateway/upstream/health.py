@@ -34,6 +34,8 @@ _HELD_LEAST_MS: Final = 1.0
 # What a prober told of life is believed so long after its last word, and its numbers for longer.
 TOLD_S: Final = 10.0
 STALE_S: Final = 30.0
+# What a report with an answer told is believed for: as long as what other gateways have read.
+REPORTED_S: Final = 5.0
 DEAD_AFTER: Final = 2  # tellings; one may have been lost
 # A country may come to be served, and an address to be seen elsewhere.
 REFUSED_HERE_S: Final = 3600.0
@@ -63,6 +65,7 @@ class Health:
                 self._serves.setdefault(target.backend.name, set()).add(target.model)
         self._trips: dict[int, Trip] = {}
         self._refused_here: dict[tuple[str, str], float] = {}
+        self._cooling: dict[tuple[str, str], float] = {}
         self._draw = draw
         self._now = 0.0
         self._settled_at = -FOR_EVER
@@ -74,14 +77,16 @@ class Health:
     def _snapshot(self) -> Snapshot:
         loads = {name: record.load for name, record in self._records.items()}
         lessons = self.lessons
-        return Snapshot(loads, lessons.paces, lessons.homes, refused_here=frozenset(self._refused_here))
+        return Snapshot(
+            loads, lessons.paces, lessons.homes, refused_here=frozenset(self._refused_here), cooling=self._cooling
+        )
 
     def inherit(self, older: "Health", now: float | None = None) -> None:
         """After a reload, keep what is known of backends that are still there. Those that are new start slowly.
 
         Requests of the old configuration that are still under way end in the same tables.
         """
-        self._trips, self._refused_here = older._trips, older._refused_here
+        self._trips, self._refused_here, self._cooling = older._trips, older._refused_here, older._cooling
         self._now, self._draw = older._now, older._draw
         self.lessons, self.retries, self.hedges = older.lessons, older.retries, older.hedges
         for name, fresh in self._records.items():
@@ -91,6 +96,7 @@ class Health:
             else:
                 if record.become(fresh, self._now):
                     self.lessons.forget(name)
+                    self._cool_no_more(name)
                 self._records[name] = record
         self.snapshot = self._snapshot()
         self.snapshot.ended = older.snapshot.ended
@@ -316,14 +322,20 @@ class Health:
         cooling = {name: end for name, end in record.cooling.items() if end > now}
         cooling[which] = max(cooling.get(which, 0.0), until)
         record.cooling = cooling
+        if which:
+            self._cooling[record.row.name, which] = cooling[which]
         models = self._serves.get(record.row.name, set())
         if not models or "*" in models:
             record.until["cooling"] = max(cooling.values())
         else:
-            # The place is shut where everything it serves is; of a single model, `cooling_until` knows.
+            # The place is shut where everything it serves is; of a single model, the snapshot's `cooling`.
             shortest = min(cooling.get(model, 0.0) for model in models)
             record.until["cooling"] = max(cooling.get("", 0.0), shortest)
         record.settle(now)
+
+    def _cool_no_more(self, backend: str) -> None:
+        for target in [target for target in self._cooling if target[0] == backend]:
+            del self._cooling[target]
 
     def watch(self, backend: str, freed: Callable[[str], None] | None) -> None:
         """Whom to tell of each attempt that ends there; None: nobody any more. KeyError: no such backend."""
@@ -332,11 +344,6 @@ class Health:
     def hold(self, backend: str, count: int) -> None:
         """Count a request there that hasn't begun (1), or no longer (-1). KeyError: no such backend."""
         self._records[backend].load.in_flight += count
-
-    def cooling_until(self, backend: str, model: str) -> float:
-        """Until when a model of a backend is cooling, which its other models may not be; 0.0 where it never was."""
-        cooling = self._records[backend].cooling
-        return max(cooling.get(model, 0.0), cooling.get("", 0.0))
 
     def _dialled(self, record: Record, candidate: Candidate | None, dialled_s: float) -> None:
         """A connection was made for this attempt: one round trip, two where TLS was spoken over it."""
@@ -420,6 +427,7 @@ class Health:
         record = self._records[backend]
         record.until["drained"] = record.until["cooling"] = 0.0
         record.cooling = {}
+        self._cool_no_more(backend)
         record.row.consecutive_failures = 0
         if record.load.half_open or record.until["ejected"] > now:
             self._take_back(record, now)
@@ -448,6 +456,8 @@ class Health:
                 _fade(record, now)
             for target in [target for target, until in self._refused_here.items() if until <= now]:
                 del self._refused_here[target]
+            for target in [target for target, until in self._cooling.items() if until <= now]:
+                del self._cooling[target]
             if self._refused_here.keys() != self.snapshot.refused_here:
                 self.snapshot.refused_here = frozenset(self._refused_here)
 
@@ -459,6 +469,27 @@ class Health:
 
     def rows(self) -> list[BackendState]:
         return [record.shown(self._now) for record in self._records.values()]
+
+    # --- what answers say ---------------------------------------------------------------------------------------------
+
+    def reported(self, backend: str, reading: Reading, now: float) -> None:
+        """An answer of a backend told at `now` a part of what probes read; it is believed no longer than theirs is."""
+        record = self._records.get(backend)
+        if record is None:
+            return
+        load = record.load
+        before = load.queued, load.kv, load.reported
+        if reading.waiting is not None:
+            load.queued = reading.waiting
+        if reading.kv is not None:
+            load.kv = reading.kv
+        if reading.running is not None:
+            record.scraped = max(0.0, reading.running + load.queued - load.in_flight)
+            record.count_others()
+        # Where no prober tells anything anew, all of it is forgotten REPORTED_S from now.
+        load.told_at = max(load.told_at, now - (STALE_S - REPORTED_S))
+        if before != (load.queued, load.kv, load.reported):
+            self._changed()
 
 
 def _fade(record: Record, now: float) -> None:

@@ -237,6 +237,7 @@ snapshots = st.builds(
     homes=st.dictionaries(keys, st.builds(Home, st.sampled_from(BACKENDS), st.floats(900.0, 1000.0)), max_size=3),
     ended=mostly(nothing, frozenset({"canary"})),
     refused_here=mostly(frozenset[tuple[str, str]](), frozenset({("b0", "m")}), frozenset({("b3", "m")})),
+    cooling=st.sampled_from([{}, {}, {("b1", "m"): 1010.0, ("b2", "n"): 990.0}, {("b0", "m"): 1010.0}]),
 )
 
 works = st.builds(

@@ -72,6 +72,7 @@ def test_the_short_way_decides_as_the_long_one_does(
         {(one.backend, "m"): data.draw(paces) for one in group if data.draw(st.booleans())},
         {key: Home(data.draw(st.sampled_from(group)).backend, 990.0) for key in (7, 9) if data.draw(st.booleans())},
         refused_here=data.draw(mostly(frozenset[tuple[str, str]](), frozenset({("b0", "m")}))),
+        cooling=data.draw(mostly(dict[tuple[str, str], float](), {("b0", "m"): 1010.0}, {("b0", "m"): 990.0})),
     )
     assert plan(work, way, seen, NOW, draw) == plan(work, replace(way, calm=False), seen, NOW, draw)
 
@@ -99,3 +100,4 @@ def test_a_usual_day_is_calm() -> None:
     way = route(fleet("a", "b", slots=16), Rules(affinity=Sticky("prefix")))
     assert calm(replace(WORK, prefix=9), way, seen, NOW, 1) is not None
     assert calm(WORK, way, replace(seen, refused_here=frozenset({("a", "m")})), NOW, 1) is None
+    assert calm(WORK, way, replace(seen, cooling={("a", "m"): 1010.0}), NOW, 1) is None

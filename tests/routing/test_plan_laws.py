@@ -28,6 +28,10 @@ def reached(found: Plan) -> list[Candidate]:
     return [*found.order, *found.copies]
 
 
+def _cooling(one: Candidate, snapshot: Snapshot) -> str:
+    return "cooling" if snapshot.cooling.get((one.backend, one.model), 0.0) > NOW.monotonic else ""
+
+
 def keys(places: list[Candidate]) -> list[tuple[str, str]]:
     return [(one.backend, one.model) for one in places]
 
@@ -45,7 +49,7 @@ def test_nobody_who_may_not_or_can_not_is_ever_reached_and_panic_only_takes_back
         assert load.models is None or one.model in load.models | load.loadable
         assert load.in_flight < load.most
     usual = found.order[bool(found.split) :]
-    why = {closed(snapshot.loads.get(one.backend, IDLE), NOW.monotonic) for one in usual}
+    why = {closed(snapshot.loads.get(one.backend, IDLE), NOW.monotonic) or _cooling(one, snapshot) for one in usual}
     assert why <= {"", "ejected"} or (why <= HOPES and not any(left.why == "full" for left in found.out))
 
 
@@ -55,6 +59,7 @@ def test_a_copy_or_a_split_never_goes_to_whom_only_panic_would_ask(
 ) -> None:
     found = plan(work, route(places, said), snapshot, NOW, draw)
     for one in [*found.copies, *found.order[: bool(found.split)]]:
+        assert not _cooling(one, snapshot)
         assert not closed(snapshot.loads.get(one.backend, IDLE), NOW.monotonic)
 
 

@@ -77,6 +77,22 @@ def test_a_target_whose_provider_was_seen_to_refuse_this_country_is_out_here_and
     assert whys(found) == {"a": "egress"}
 
 
+def test_a_model_that_is_cooling_is_not_asked_for_and_the_others_of_its_backend_are() -> None:
+    places = [Candidate(0, "a", "m"), Candidate(1, "a", "n")]
+    found = decided(places, cooling={("a", "m"): 1001.0, ("a", "n"): 999.0})
+    assert ([one.model for one in found.order], whys(found)) == (["n"], {"a": "cooling"})
+    # Its own word weighs more than what was seen of its backend, and less than an operator's.
+    out = decided(fleet("a", "b"), loads={"a": ejected()}, cooling={("a", "m"): 1001.0})
+    assert whys(out) == {"a": "cooling"}
+    shut = Load(shut="drained", shut_until=2000.0)
+    assert whys(decided(fleet("a", "b"), loads={"a": shut}, cooling={("a", "m"): 1001.0})) == {"a": "drained"}
+
+
+def test_of_models_that_are_cooling_the_first_to_be_ready_is_the_last_resort() -> None:
+    found = decided(fleet("a", "b"), cooling={("a", "m"): 1020.0, ("b", "m"): 1010.0})
+    assert (names(found), found.out) == (["b", "a"], ())
+
+
 def test_what_a_request_needs_and_a_place_lacks_is_the_reason() -> None:
     places = [replace(one, window=1000, capabilities=frozenset({"tools"})) for one in fleet("a", "b")]
     places[1] = replace(places[1], capabilities=frozenset({"tools", "vision"}))

@@ -9,7 +9,7 @@ from gateway.routing.filters import closed
 from gateway.routing.throttle import GROWS_AFTER
 from gateway.settings.shape import Target
 from gateway.upstream.health import COOLING_MOST_S, HELD_MOST_MS, HELD_MS, REFUSED_HERE_S, Health
-from tests.upstream.table import BUSY, FULL, FULL_UNTIL, LATER, NOT_HERE, OURS, Table
+from tests.upstream.table import BUSY, FULL, FULL_UNTIL, LATER, NOT_HERE, OURS, Table, backend
 
 
 @pytest.fixture
@@ -45,8 +45,16 @@ def test_a_limit_of_one_model_leaves_the_others_be() -> None:
     table = Table("a", models=("m", "n"))
     table.fail(table.begin(1000.0, model="m"), 1000.0, LATER)
     assert closed(table.load(), 1001.0) == ""
-    assert table.health.cooling_until("a", "m") == 1020.0
-    assert table.health.cooling_until("a", "n") == 0.0
+    assert table.health.snapshot.cooling == {("a", "m"): 1020.0}
+    table.health.tick(1019.0)
+    assert ("a", "m") in table.health.snapshot.cooling
+    table.health.tick(1020.0)
+    assert table.health.snapshot.cooling == {}
+
+
+def test_all_limits_of_a_backend_together_shut_it() -> None:
+    table = Table("a", models=("m", "n"))
+    table.fail(table.begin(1000.0, model="m"), 1000.0, LATER)
     table.fail(table.begin(1005.0, model="n"), 1005.0, LATER)
     assert (closed(table.load(), 1006.0), table.load().shut_until) == ("cooling", 1020.0)
 
@@ -55,7 +63,19 @@ def test_a_place_that_is_full_is_full_for_every_model() -> None:
     table = Table("a", models=("m", "n"))
     table.fail(table.begin(1000.0), 1000.0, FULL_UNTIL)
     assert closed(table.load(), 1001.0) == "cooling"
-    assert table.health.cooling_until("a", "n") == 1020.0
+    assert table.load().shut_until == 1020.0
+
+
+def test_what_cools_is_forgotten_where_an_operator_says_so_or_it_is_another_server() -> None:
+    table = Table("a", "b", models=("m", "n"))
+    for name in "ab":
+        table.fail(table.begin(1000.0, name), 1000.0, LATER)
+    table.health.resume("a", 1001.0)
+    assert table.health.snapshot.cooling == {("b", "m"): 1020.0}
+    table.backends["b"] = backend("b", "http://10.1.0.8")
+    moved = Health(table.backends, table.models)
+    moved.inherit(table.health, 1002.0)
+    assert moved.snapshot.cooling == {}
 
 
 def test_where_models_are_a_glob_one_stands_for_all() -> None:
