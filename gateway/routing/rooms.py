@@ -24,6 +24,7 @@ PANIC_ABOVE: Final = 0.5  # of those of a group that could serve: where more of 
 # Envoy's slow start: a tenth of the traffic at first, all of it after a minute.
 SLOW_START_S: Final = 60.0
 _SLOW_START_LEAST: Final = 0.1
+AS_BUSY: Final = 0.1  # Envoy's: so much busier than the next group, a group still keeps what is its own
 _SHED_FROM: Final = 0.7
 _SHED_OVER: Final = 0.25
 EJECTED: Final = "ejected"
@@ -159,25 +160,27 @@ def _last_resort(bounds: Bounds, snapshot: Snapshot, out: list[Left]) -> list[Ro
 
 
 def lead(rooms: Sequence[Room], snapshot: Snapshot, overflow: float, draw: int) -> int:
-    """Which group is asked first: the first with room. What is too much for one goes to the next, part by part."""
+    """Which group is asked first: the first with room. What is too much for one goes to the next, part by part.
+
+    Unless the next is as busy itself: nobody is better off there (Envoy's load-aware locality).
+    """
     takes: list[float] = []
-    easiest, least = 0, float("inf")
+    used = [_used(room, snapshot) for room in rooms]
     for at, room in enumerate(rooms):
-        used = _used(room, snapshot)
-        spilt = min(1.0, max(0.0, (used - overflow) / (1.0 - overflow))) if overflow < 1.0 else float(used >= overflow)
-        share = room.health() * (1.0 - spilt)
+        share = room.health()
+        if used[at] >= overflow and (at + 1 == len(rooms) or used[at] > used[at + 1] + AS_BUSY):
+            # What is left of a group that has lost some is busy for that: the same want isn't counted twice.
+            share = min(share, max(0.0, (1.0 - used[at]) / (1.0 - overflow)) if overflow < 1.0 else 0.0)
         if share == 1.0 and not at:
             return 0
         takes.append(share)
-        if used < least:
-            easiest, least = at, used
     # Envoy's: each takes what it can of what those before it leave; where they can't take all of it, in proportion.
     coin = unit(stream(draw, "tier")) * min(1.0, sum(takes))
     for at, share in enumerate(takes):
         if coin < share:
             return at
         coin -= share
-    return easiest
+    return used.index(min(used))
 
 
 def _used(room: Room, snapshot: Snapshot) -> float:

@@ -218,6 +218,20 @@ def test_a_tier_of_which_some_are_down_keeps_what_its_health_bears() -> None:
     assert leads(places, rules, dict.fromkeys("abcd", down))["edge"] == 0.0
 
 
+def test_what_is_left_of_a_tier_is_busy_for_what_it_has_lost_and_that_counts_once() -> None:
+    down = Load(shut="dead", shut_until=2000.0)
+    places, rules = tiers(a="edge", b="edge", c="external")
+    assert leads(places, rules, {"a": down, "b": Load(in_flight=8)})["edge"] == pytest.approx(0.7, abs=0.03)
+    assert leads(places, rules, {"a": down, "b": Load(in_flight=9)})["edge"] == pytest.approx(2 / 3, abs=0.03)
+
+
+def test_a_tier_keeps_what_is_its_own_where_the_next_is_about_as_busy() -> None:
+    places, rules = tiers(a="edge", b="external")
+    for busy, kept in ((8, 1.0), (9, 1.0), (7, 2 / 3)):
+        shares = leads(places, rules, {"a": Load(in_flight=9), "b": Load(in_flight=busy)})
+        assert shares["edge"] == pytest.approx(kept, abs=0.03)
+
+
 def test_each_tier_takes_what_it_can_of_what_those_before_it_leave() -> None:
     """Health 0.7, 0.7 and 1.0: Envoy's table gives 70, 30 and nothing."""
     down = Load(shut="dead", shut_until=2000.0)
