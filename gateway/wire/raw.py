@@ -29,6 +29,7 @@ REFUSED: Final = frozenset(
 REFUSED_INSIDE: Final = {"metadata": "guardrails", "cache": "namespace"}
 MODEL_CHARACTERS: Final = 256
 MOST_FIELDS: Final = 10_000
+MOST_KEYS: Final = 150_000  # of all objects together, however deep; a slice of each costs half a microsecond
 MOST_DEPTH: Final = 64
 MOST_ITEMS: Final = 10_000  # of a conversation, or of tools (row C10)
 # What looking for depth may cost, in bytes looked at again; a value costs as much as this many. No chat comes near it.
@@ -39,11 +40,17 @@ _VALUE: Final = 256
 # What lists are called that languages keep a conversation or its tools in, and how little ten thousand turns can be.
 _LISTS: Final = ("messages", "input", "contents", "tools")
 _LEAST_BYTES: Final = len(b'{"role":"user"},') * MOST_ITEMS
+_LEAST_KEYS: Final = len(b'"":0,') * MOST_KEYS
+# So many colons outside of strings; it goes through no more of the text than it needs for them, and never back.
+_many_keys: Final = re.compile(
+    rb'(?:[^":]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^":]*+)*+:){%d}+' % (MOST_KEYS + 1), re.DOTALL
+).match
 _name: Final = re.compile(rb'\s*[{,]\s*"((?:[^"\\]|\\.)*+)"\s*:\s*').match
 
 _fields: Final = Decoder(dict[str, Raw]).decode
 _items: Final = Decoder(list[Raw]).decode
 _string: Final = Decoder(str).decode
+_number: Final[Decoder[int | float]] = Decoder(int | float)
 _encode: Final = Encoder().encode
 # Names of models that were read before: a fleet serves few, and callers ask for them again and again.
 _models: Final[dict[bytes, str]] = {}
@@ -54,7 +61,12 @@ _BRACKETS: Final = (_BRACE, _BRACKET)
 
 
 def read_fields(body: bytes) -> dict[str, Raw]:
-    """The top-level fields of a JSON object. BadRequest where it isn't one, isn't UTF-8, or nests too deep."""
+    """The top-level fields of a JSON object. BadRequest where it isn't one, isn't UTF-8, nests too deep or is too much.
+
+    What is too much is known before anything is read (row C10).
+    """
+    if len(body) > _LEAST_KEYS and _has_too_many_keys(body):
+        raise BadRequest("The request body has too many fields.", code="too_many_fields")
     try:
         if not body.isascii():
             body.decode()
@@ -79,6 +91,14 @@ def read_fields(body: bytes) -> dict[str, Raw]:
     if not _is_flat(body, MOST_DEPTH):
         _check_depth(list(fields.values()), _TIMES * len(body) + _ANYWAY)
     return fields
+
+
+def _has_too_many_keys(body: bytes) -> bool:
+    # Each name begins with a quote that nothing escapes: most texts have too few, and to count is quickest.
+    quotes = body.count(b'"')
+    if quotes <= MOST_KEYS or quotes - body.count(b'\\"') <= MOST_KEYS:
+        return False
+    return _many_keys(body) is not None
 
 
 def check_once(text: bytes, fields: dict[str, Raw], param: str = "") -> None:
@@ -200,6 +220,14 @@ def read_flag(fields: dict[str, Raw], name: str) -> bool:
     if text in (b"false", b"null"):
         return False
     raise BadRequest(f"The field '{name}' must be true or false.", code="invalid_type", param=name)
+
+
+def read_number(text: Raw) -> int | float | None:
+    """The number a slice is; None where it is something else, or a number no machine has (1e999, 5,000 digits)."""
+    try:
+        return _number.decode(text)
+    except DecodeError:
+        return None
 
 
 def read_object(text: Raw) -> dict[str, Raw]:

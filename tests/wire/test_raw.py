@@ -1,3 +1,4 @@
+from functools import cache
 from json import dumps, loads
 from time import process_time
 
@@ -183,6 +184,56 @@ def test_c10_too_many_fields_are_refused() -> None:
     assert refused(body).reason == "too_many_fields"
 
 
+@cache
+def keys(many: int, between: bytes = b":") -> bytes:
+    return b"{%b}" % b",".join(b'"k%d"%b1' % (n, between) for n in range(many))
+
+
+PLACES = [
+    b"%b",
+    b'{"model":"m","metadata":%b}',
+    b'{"model":"m","messages":[{"role":"user","content":"\\"","x":%b}]}',
+    b'{"model":"m","tools":[{"type":"function","function":{"parameters":%b}}]}',
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("between", [b":", b"\n:"])
+def test_c10_a_million_keys_are_refused_before_anything_is_read(place: bytes, between: bytes) -> None:
+    # Who read it would say that it is no JSON: its end is missing.
+    body = (place % keys(1_000_000, between))[:-1]
+    began = process_time()
+    assert refused(body).reason == "too_many_fields"
+    assert process_time() - began < 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", PLACES[1:])
+def test_c10_keys_of_all_objects_are_counted_and_no_more_than_they_are(place: bytes) -> None:
+    inside = (place % b"{}").count(b'":')
+    raw.read_fields(place % keys(raw.MOST_KEYS - inside))
+    assert refused(place % keys(raw.MOST_KEYS + 1 - inside)).reason == "too_many_fields"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        b'\\":' * 400_000,  # somebody's JSON inside of a string
+        b"12:30:45 {a: b}, " * 100_000,
+        b'","'.join([b"a:b"] * 250_000),
+    ],
+)
+def test_c10_what_strings_hold_are_no_keys(words: bytes) -> None:
+    assert list(raw.read_fields(b'{"model":"m","input":["%b"]}' % words)) == ["model", "input"]
+
+
+@given(st.lists(st.sampled_from([b'"', b"\\", b":", b"{", b"a", b" "]), max_size=30).map(b"".join))
+def test_c10_a_string_that_never_ends_is_no_loop(text: bytes) -> None:
+    body = b'{"a":"%b' % (text * 40_000)
+    assert refused(body).reason in ("invalid_json", "too_many_fields", "duplicate_field")
+
+
 # --- fields we act on -------------------------------------------------------------------------------------------------
 
 
@@ -236,6 +287,11 @@ def test_d1_anything_else_is_none(text: bytes, code: str) -> None:
     with pytest.raises(BadRequest) as caught:
         model(text)
     assert (caught.value.reason, caught.value.param) == (code, "model")
+
+
+def test_more_models_than_are_remembered_are_read() -> None:
+    names = [f"model-{n}" for n in range(3000)] * 2
+    assert [raw.read_model({"model": raw.text_of(name)}) for name in names] == names
 
 
 def test_d1_a_missing_model_is_said_to_be_missing() -> None:
@@ -324,6 +380,14 @@ def test_no_bytes_do_more_than_be_refused(body: bytes) -> None:
     except BadRequest:
         return
     assert isinstance(fields, dict)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [(b"7", 7), (b"-0.5", -0.5), (b"18446744073709551616", 2**64), (b"1e999", None), (b'"7"', None), (b"true", None)],
+)
+def test_a_number_is_read_where_there_is_one(text: bytes, number: float | None) -> None:
+    assert raw.read_number(Raw(text)) == number
 
 
 def test_a_string_becomes_a_slice_and_a_slice_an_object() -> None:

@@ -7,10 +7,11 @@ from msgspec.json import Decoder, Encoder
 
 from gateway.errors import UpstreamBroken
 from gateway.wire import ir, openai_error
+from gateway.wire.answer_id import answer_id
 from gateway.wire.anthropic_messages import citation, finish, spending
 from gateway.wire.anthropic_messages.content_out import MEDIA_WORDS, Said, arguments
 from gateway.wire.anthropic_messages.kept import NULL, UNSAID
-from gateway.wire.anthropic_messages.shapes import EMPTY, NAME
+from gateway.wire.anthropic_messages.shapes import EMPTY, MESSAGE, NAME
 from gateway.wire.anthropic_messages.thought import proof, seal
 from gateway.wire.losses import Losses
 
@@ -121,7 +122,7 @@ def write(answer: ir.Answer, ask: ir.Ask, losses: Losses) -> bytes:
     said = (write_block(block, losses) for block in answer.content if not _is_empty(block))
     return _encode(
         {
-            "id": answer.id,
+            "id": answer_id(answer.id, ask, MESSAGE),
             "type": "message",
             "role": "assistant",
             "model": answer.model or ask.model,

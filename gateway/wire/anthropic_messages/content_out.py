@@ -30,12 +30,16 @@ _anything: Final = Decoder(Raw).decode
 
 
 class ContentOut:
-    """Writes the blocks of one request. What was read from this language is written as it was, at its own place."""
+    """Writes the blocks of one request. What was read from this language is written as it was, at its own place.
 
-    __slots__ = ("_last", "_losses", "_own", "_placed")
+    `fetches`: who is asked fetches what an address names, and has what was stored with Anthropic.
+    """
 
-    def __init__(self, ask: ir.Ask, placed: Placed, losses: Losses) -> None:
+    __slots__ = ("_fetches", "_last", "_losses", "_own", "_placed")
+
+    def __init__(self, ask: ir.Ask, placed: Placed, losses: Losses, *, fetches: bool = True) -> None:
         self._own = ask.origin == NAME
+        self._fetches = fetches
         self._placed = placed
         self._losses = losses
         users = [at for at, turn in enumerate(ask.messages) if turn.role == "user"]
@@ -60,7 +64,7 @@ class ContentOut:
         if turn.name:
             self._losses.dropped("name")
         blocks = self._blocks(turn.content, f"{place}.content", turn.role, last=at == self._last)
-        if not blocks and not self._own:
+        if not blocks and not (self._own and self._fetches):
             return None
         return {"role": role, "content": _shortest(blocks), **self._placed.get(place, {})}
 
@@ -139,8 +143,9 @@ class ContentOut:
 
     def _media(self, media: ir.Media, role: str, *, last: bool) -> Said | None:
         sayable = media.kind in ("image", "document") and (role != "assistant" or self._own)
-        stored = media.file and not self._own
-        source = _source(media, self._losses) if sayable and not stored else None
+        stored = media.file and not (self._own and self._fetches)
+        there = not stored and (self._fetches or not media.url)
+        source = _source(media, self._losses) if sayable and there else None
         if source is None:
             word = "files" if sayable and stored else MEDIA_WORDS[media.kind]
             # What the question itself may be about is never left out of it.

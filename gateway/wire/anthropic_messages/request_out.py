@@ -38,8 +38,8 @@ _encode: Final = Encoder().encode
 _object: Final = Decoder(dict[str, Raw]).decode
 
 
-def write(ask: Ask, model: str, losses: Losses) -> dict[str, Raw]:
-    """The fields of a request; see OutCodec.write_request."""
+def write(ask: Ask, model: str, losses: Losses, *, fetches: bool = True) -> dict[str, Raw]:
+    """The fields of a request; see OutCodec.write_request. `fetches` is ContentOut's."""
     own = ask.origin == NAME
     plain, placed = sort(ask.other) if own else ({}, {})
     if own:
@@ -52,7 +52,7 @@ def write(ask: Ask, model: str, losses: Losses) -> dict[str, Raw]:
         thought = effort.write(ask, model, losses)
         _note_unsayable(ask, losses)
     said: Said = {"model": model, "max_tokens": thought.most}
-    _say_conversation(said, ask, ContentOut(ask, placed, losses), losses)
+    _say_conversation(said, ask, ContentOut(ask, placed, losses, fetches=fetches), losses)
     if ask.stream:
         said["stream"] = True
     _say_tools(said, ask, placed, losses)

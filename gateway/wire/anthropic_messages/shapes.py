@@ -11,6 +11,7 @@ from msgspec.json import Decoder
 from gateway.wire.anthropic_messages.kept import UNSAID
 
 NAME: Final = "anthropic_messages"
+MESSAGE: Final = "msg"  # what a message's id begins with
 EMPTY: Final = Raw(b"{}")
 
 

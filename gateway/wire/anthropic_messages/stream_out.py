@@ -12,9 +12,10 @@ from msgspec.json import Encoder
 
 from gateway.errors import GatewayError
 from gateway.wire import anthropic_error
+from gateway.wire.answer_id import answer_id
 from gateway.wire.anthropic_messages import citation, finish, spending
 from gateway.wire.anthropic_messages.answer import unsaid, write_block
-from gateway.wire.anthropic_messages.shapes import NAME
+from gateway.wire.anthropic_messages.shapes import MESSAGE, NAME
 from gateway.wire.anthropic_messages.thought import proof
 from gateway.wire.ir import (
     Ask,
@@ -89,7 +90,7 @@ class MessagesWriter:
         """Usage is told at the end; official clients need the object here, and take the later counts over it."""
         return _BEGINS % _encode(
             {
-                "id": event.id,
+                "id": answer_id(event.id, self._ask, MESSAGE),
                 "type": "message",
                 "role": "assistant",
                 "model": event.model or self._ask.model,

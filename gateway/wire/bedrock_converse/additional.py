@@ -29,6 +29,7 @@ _FAMILIES: Final[tuple[tuple[str, Family], ...]] = (
     ("qwen.", "qwen"),
 )
 _VENDOR: Final = re.compile(r"(?:^|[./])(?:ai21|amazon|cohere|deepseek|google|meta|minimax|mistral|moonshot)\.")
+_ARN: Final = "arn:"
 _VERSION: Final = re.compile(r"claude-(?:[a-z]+-)?(\d{1,2})(?:-(\d{1,2})(?!\d))?")
 # Models that can't be told not to think (Adaptive thinking, Note).
 _ADAPTIVE_ONLY: Final = re.compile(r"fable|mythos|opus-4-[78]")
@@ -78,6 +79,12 @@ def family(model: str) -> Family:
     name = model.lower()
     unnamed: Family = "other" if _VENDOR.search(name) else ""
     return next((of for mark, of in _FAMILIES if mark in name), unnamed)
+
+
+def may_be_claude(model: str) -> bool:
+    """Whether it is one, or an inference profile of one, whose ARN may say nothing of it."""
+    of = family(model)
+    return of == "claude" or (not of and model.startswith(_ARN))
 
 
 def version(model: str) -> tuple[int, int]:

@@ -13,9 +13,9 @@ from msgspec.json import Decoder, Encoder
 from gateway.features import Usage
 from gateway.wire import openai_error
 from gateway.wire.bedrock_converse.reading import NULL, read_block
-from gateway.wire.bedrock_converse.request import TIERS
+from gateway.wire.bedrock_converse.request import PATHS, TIERS
 from gateway.wire.bedrock_converse.writing import Writing
-from gateway.wire.ir import Answer, Block, Finish, ToolCall
+from gateway.wire.ir import Answer, Ask, Block, Finish, ToolCall
 from gateway.wire.losses import Losses
 
 # Above this no model can have used anything (reliability, row F38).
@@ -81,7 +81,10 @@ _answer: Final = Decoder(_Answer).decode
 _usage: Final = Decoder(_Usage).decode
 _tier: Final = Decoder(_Tier).decode
 _fields: Final = Decoder(dict[str, Raw]).decode
-_string: Final = Decoder(str).decode
+_string: Final = Decoder(str | None).decode
+_IN_DELTA: Final = b'"/delta/stop_sequence"'
+_NOTHING: Final = Raw(NULL)
+_NO_FIELDS: Final = Raw(b"{}")
 
 
 def read_answer(body: bytes, losses: Losses) -> Answer:
@@ -121,15 +124,17 @@ def finish_of(reason: str, *, calls: bool) -> Finish:
 
 
 def sequence_of(additional: Raw | UnsetType, losses: Losses) -> str:
-    """The stop sequence that ended an answer, where the request asked for it."""
+    """The stop sequence that ended an answer, where the request asked for it; a stream has it inside `delta`."""
     if additional is UNSET:
         return ""
     try:
         fields = _fields(additional)
-        sequence = fields.pop("stop_sequence", None)
-        if fields:
+        whole = fields.pop("stop_sequence", _NOTHING)
+        inside = _fields(fields.pop("delta", _NO_FIELDS))
+        streamed = inside.pop("stop_sequence", _NOTHING)
+        if fields or inside:
             losses.dropped("additionalModelResponseFields")
-        return _string(sequence) if sequence is not None else ""
+        return _string(whole) or _string(streamed) or ""
     except ValueError:
         return ""
 
@@ -159,7 +164,7 @@ def usage_of(said: Raw | UnsetType) -> Usage | None:
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 
-def write_answer(answer: Answer, losses: Losses) -> bytes:
+def write_answer(answer: Answer, ask: Ask, losses: Losses) -> bytes:
     writing = Writing(losses, asking=False)
     if answer.logprobs is not None:
         losses.dropped("logprobs")
@@ -169,14 +174,22 @@ def write_answer(answer: Answer, losses: Losses) -> bytes:
         "usage": usage_fields(answer.usage, losses),
         "metrics": {"latencyMs": 0},
     }
-    if answer.sequence:
-        said["additionalModelResponseFields"] = {"stop_sequence": answer.sequence}
-    said |= tier_fields(answer.service_tier, losses)
+    said |= sequence_fields(answer.sequence, ask) | tier_fields(answer.service_tier, losses)
     return _encode(said)
 
 
 def reason_of(finish: Finish) -> str:
     return _REASONS[finish]
+
+
+def sequence_fields(sequence: str, ask: Ask) -> dict[str, object]:
+    """The stop sequence that ended an answer, where the caller looks for it; `other` is empty in what is carried."""
+    if not sequence:
+        return {}
+    fields: dict[str, object] = {"stop_sequence": sequence}
+    if _IN_DELTA in bytes(ask.other.get(PATHS, b"")):
+        fields = {"delta": fields}
+    return {"additionalModelResponseFields": fields}
 
 
 def tier_fields(tier: str, losses: Losses) -> dict[str, object]:

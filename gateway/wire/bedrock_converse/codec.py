@@ -26,8 +26,7 @@ class BedrockConverse:
     write_error = staticmethod(error.write_error)
 
     def write_answer(self, answered: Answer, ask: Ask, losses: Losses) -> bytes:
-        del ask
-        return answer.write_answer(answered, losses)
+        return answer.write_answer(answered, ask, losses)
 
     def framing(self, most_bytes: int) -> Messages:
         return Messages(most_bytes)
@@ -36,8 +35,7 @@ class BedrockConverse:
         return ConverseReader(losses)
 
     def writer(self, ask: Ask, losses: Losses) -> ConverseWriter:
-        del ask
-        return ConverseWriter(losses)
+        return ConverseWriter(ask, losses)
 
 
 CODEC: Final[Codec] = BedrockConverse()

@@ -19,6 +19,7 @@ from gateway.wire.bedrock_converse.additional import (
     family,
     fixed_by,
     keeps_cache,
+    may_be_claude,
     read_additional,
     write_additional,
 )
@@ -35,8 +36,10 @@ MOST_TOKENS: Final = 2**31 - 1
 TIERS: Final = frozenset(("priority", "default", "flex", "reserved"))
 # `system` as it was, where it holds more than texts and cache points; the name ends in what that is.
 _SYSTEM: Final = "system."
+# Where Claude's own answer and its own stream have it: Converse looks the path up in each (vercel/ai pull 11410).
 _STOP_PATH: Final = Raw(b'["/stop_sequence"]')
-_PATHS: Final = "additionalModelResponseFieldPaths"
+_STOP_PATHS: Final = Raw(b'["/stop_sequence","/delta/stop_sequence"]')
+PATHS: Final = "additionalModelResponseFieldPaths"
 _INFERENCE: Final = "inferenceConfig"
 _S3: Final = "s3://"
 _BUCKET: Final = b"s3Location"
@@ -247,9 +250,10 @@ def write_request(ask: Ask, model: str, losses: Losses) -> dict[str, Raw]:
         for name in ask.other:
             if name != BETA or ask.origin != SIGNER:
                 losses.dropped(name)
-        if ask.stop and family(model) == "claude":
-            # Which of them ended the answer is told only to who asks for it (API reference, Converse).
-            fields[_PATHS] = _STOP_PATH
+        if ask.stop and may_be_claude(model):
+            # Which of them ended the answer is told only to who asks for it; a model that has no such field is asked in
+            # vain: "if the requested field is not in the model response, it is ignored" (API reference, Converse).
+            fields[PATHS] = _STOP_PATHS if ask.stream else _STOP_PATH
     fields |= {name: value for name, value in inside.items() if value}
     return {name: Raw(_encode(value)) for name, value in fields.items()}
 

@@ -11,13 +11,14 @@ from msgspec import Raw
 from msgspec.json import Decoder, Encoder
 
 from gateway.errors import GatewayError
-from gateway.wire.bedrock_converse.answer import reason_of, tier_fields, usage_fields
+from gateway.wire.bedrock_converse.answer import reason_of, sequence_fields, tier_fields, usage_fields
 from gateway.wire.bedrock_converse.error import error_message
 from gateway.wire.bedrock_converse.media import NAME, WORDS, Names, write_media
 from gateway.wire.bedrock_converse.reading import RESULT, SERVED
 from gateway.wire.bedrock_converse.writing import hidden, proof_of, write_citation
 from gateway.wire.eventstream import MEDIA_TYPE, head, message
 from gateway.wire.ir import (
+    Ask,
     Block,
     BlockClosed,
     BlockGrew,
@@ -53,9 +54,10 @@ class ConverseWriter:
     """See Writer. A block has an index in the stream once something of it is said."""
 
     media_type = MEDIA_TYPE
-    __slots__ = ("_at", "_block", "_calls", "_index", "_losses", "_names", "_next", "_seen", "_waiting")
+    __slots__ = ("_ask", "_at", "_block", "_calls", "_index", "_losses", "_names", "_next", "_seen", "_waiting")
 
-    def __init__(self, losses: Losses) -> None:
+    def __init__(self, ask: Ask, losses: Losses) -> None:
+        self._ask = ask
         self._losses = losses
         self._names = Names(losses)
         self._next = 0
@@ -136,8 +138,7 @@ class ConverseWriter:
             out += self._released()
             out.append(self._stop())
         ended: dict[str, object] = {"stopReason": reason_of(event.finish)}
-        if event.sequence:
-            ended["additionalModelResponseFields"] = {"stop_sequence": event.sequence}
+        ended |= sequence_fields(event.sequence, self._ask)
         last: dict[str, object] = {"usage": usage_fields(event.usage, self._losses), "metrics": {"latencyMs": 0}}
         last |= tier_fields(event.service_tier, self._losses)
         out += (message(_ENDED, _encode(ended)), message(_METADATA, _encode(last)))

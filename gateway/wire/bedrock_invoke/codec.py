@@ -1,7 +1,8 @@
 """Claude on Bedrock as InvokeModel and InvokeModelWithResponseStream have it.
 
-Bodies are Anthropic's, with a version in place of the model and of `stream`, which stand in the path (Bedrock user
-guide, Anthropic Claude Messages API). Each event of a stream is Anthropic's in base64, inside a `chunk` of AWS's binary
+Bodies are Anthropic's, with a version in place of the model and of `stream`, which stand in the path; pictures and
+documents are in them as data, for Amazon fetches none and stores none (Bedrock user guide, Anthropic Claude Messages
+API: `source.type` is base64). Each event of a stream is Anthropic's in base64, inside a `chunk` of AWS's binary
 framing (API reference, ResponseStream and PayloadPart); exceptions are Amazon's own.
 """
 
@@ -13,6 +14,7 @@ from msgspec import Raw, Struct
 from msgspec.json import Decoder
 
 from gateway.errors import UpstreamError
+from gateway.wire.anthropic_messages import request_out
 from gateway.wire.bedrock_converse import error
 from gateway.wire.codec import OutCodec, Reader, codec
 from gateway.wire.eventstream import FAILED, MEDIA_TYPE, Messages
@@ -63,7 +65,7 @@ class BedrockInvoke:
     stream_type = MEDIA_TYPE
 
     def write_request(self, ask: Ask, model: str, losses: Losses) -> dict[str, Raw]:
-        fields = self._claude().write_request(ask, model, losses)
+        fields = request_out.write(ask, model, losses, fetches=False)
         for name in _IN_PATH:
             fields.pop(name, None)
         for name, word in _NOT_HERE.items():

@@ -7,12 +7,14 @@ from msgspec.json import Decoder, encode
 
 from gateway.errors import UpstreamBroken
 from gateway.wire import openai_error
+from gateway.wire.answer_id import answer_id
 from gateway.wire.anthropic_event import UNSAID
 from gateway.wire.cohere_chat.citations import write_citations
 from gateway.wire.cohere_chat.logprobs import read_logprobs, write_items
 from gateway.wire.cohere_chat.message import part, write_message
 from gateway.wire.cohere_chat.turns import cite
 from gateway.wire.cohere_chat.words import (
+    ANSWER,
     NAME,
     PLAN,
     read_finish,
@@ -20,7 +22,7 @@ from gateway.wire.cohere_chat.words import (
     write_finish,
     write_usage,
 )
-from gateway.wire.ir import Answer, Block, Foreign, Media, Refusal, Text, Thinking, ToolCall
+from gateway.wire.ir import Answer, Ask, Block, Foreign, Media, Refusal, Text, Thinking, ToolCall
 from gateway.wire.losses import Losses
 
 
@@ -95,7 +97,7 @@ def _block(raw: Raw) -> Block:
     return Foreign(NAME, part.type, raw)
 
 
-def write_answer(answer: Answer, losses: Losses) -> bytes:
+def write_answer(answer: Answer, ask: Ask, losses: Losses) -> bytes:
     parted = part(answer.content)
     content: list[object] = []
     citations: list[Raw] = []
@@ -106,7 +108,7 @@ def write_answer(answer: Answer, losses: Losses) -> bytes:
         if piece is not None:
             content.append(piece)
     said: dict[str, object] = {
-        "id": answer.id,
+        "id": answer_id(answer.id, ask, ANSWER),
         "finish_reason": write_finish(answer.finish),
         "message": write_message(parted, content or None, citations, losses),
     }

@@ -37,6 +37,9 @@ _SAMPLING: Final[Mapping[str, str]] = {
     "frequency_penalty": "frequency_penalty",
     "presence_penalty": "presence_penalty",
 }
+# "Min value of 0.0, max value of 1.0"; of a seed, "max value of 2^64".
+_PENALTIES: Final = frozenset(("frequency_penalty", "presence_penalty"))
+_SEEDS: Final = 2**64
 _DETAILS: Final = frozenset(("auto", "low", "high"))
 _KINDS: Final[Mapping[str, str]] = {"image": "images", "document": "documents", "audio": "audio", "video": "video"}
 # There are no words for how much, only a number of tokens; the highest levels are what a model does by itself.
@@ -73,14 +76,31 @@ def _write_limits(ask: Ask, fields: dict[str, Raw], losses: Losses) -> None:
     if ask.stop:
         fields["stop_sequences"] = _json(ask.stop)
     for name, value in ask.sampling.items():
-        if name in _SAMPLING:
-            fields[_SAMPLING[name]] = value
+        said = value if ask.origin == NAME else _within(name, value, losses)
+        if said is not None and name in _SAMPLING:
+            fields[_SAMPLING[name]] = said
         else:
             losses.dropped(name)
     if ask.logprobs is not None:
         fields["logprobs"] = _json(True)
         if ask.logprobs:
             losses.mapped("logprobs")
+
+
+def _within(name: str, value: Raw, losses: Losses) -> Raw | None:
+    """A number that Cohere takes, None for a loss: others' penalties go from -2 to 2, their seeds beyond 64 bits."""
+    number = raw.read_number(value) if name in _SAMPLING else None
+    if number is None:
+        return value
+    if name in _PENALTIES and not 0 <= number <= 1:
+        if number < 0:
+            return None  # more of the same isn't to be had
+        losses.mapped(name)
+        return _json(1)
+    if name == "seed" and not (number % 1 or 0 <= number < _SEEDS):
+        losses.mapped(name)
+        return _json(int(number) % _SEEDS)  # the same each time
+    return value
 
 
 def _lose(ask: Ask, losses: Losses) -> None:

@@ -33,8 +33,7 @@ class CohereChat:
         return asking.write_request(ask, model, losses)
 
     def write_answer(self, answer_: Answer, ask: Ask, losses: Losses) -> bytes:
-        del ask
-        return answer.write_answer(answer_, losses)
+        return answer.write_answer(answer_, ask, losses)
 
     def framing(self, most_bytes: int) -> Events:
         return Events(most_bytes)
@@ -43,8 +42,7 @@ class CohereChat:
         return CohereReader(losses)
 
     def writer(self, ask: Ask, losses: Losses) -> CohereWriter:
-        del ask
-        return CohereWriter(losses)
+        return CohereWriter(ask, losses)
 
 
 CODEC: Final[Codec] = CohereChat()

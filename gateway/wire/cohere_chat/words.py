@@ -12,6 +12,7 @@ from gateway.wire.anthropic_event import MOST_TOKENS
 from gateway.wire.ir import Finish, Thinking
 
 NAME: Final = "cohere_chat"
+ANSWER: Final = "chat"  # what an id begins with that Cohere hasn't given
 # What a model means to do with its tools comes in a field of its own. Here it is a thought with this id.
 PLAN: Final = "tool_plan"
 # A citation of something else than the answer's text: of a thought, or of a plan.

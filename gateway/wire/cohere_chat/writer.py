@@ -12,13 +12,15 @@ from msgspec import Raw
 from msgspec.json import Encoder
 
 from gateway.errors import GatewayError
+from gateway.wire.answer_id import answer_id
 from gateway.wire.cohere_chat.answer import lose_beside, lose_block, says_thought
 from gateway.wire.cohere_chat.citations import write_citation
 from gateway.wire.cohere_chat.logprobs import write_items
 from gateway.wire.cohere_chat.message import write_call
-from gateway.wire.cohere_chat.words import CITATION, NAME, is_plan, write_finish, write_usage
+from gateway.wire.cohere_chat.words import ANSWER, CITATION, NAME, is_plan, write_finish, write_usage
 from gateway.wire.ir import (
     NO_ARGUMENTS,
+    Ask,
     Block,
     BlockClosed,
     BlockGrew,
@@ -91,9 +93,10 @@ class CohereWriter:
     """See codec.Writer."""
 
     media_type = "text/event-stream"
-    __slots__ = ("_calls", "_cited", "_contents", "_losses", "_open")
+    __slots__ = ("_ask", "_calls", "_cited", "_contents", "_losses", "_open")
 
-    def __init__(self, losses: Losses) -> None:
+    def __init__(self, ask: Ask, losses: Losses) -> None:
+        self._ask = ask
         self._losses = losses
         # What a block of the events is here; one that can't be said isn't in it.
         self._open: dict[int, _Open] = {}
@@ -109,7 +112,7 @@ class CohereWriter:
         if isinstance(event, BlockClosed):
             return self._close(event.at)
         if isinstance(event, Started):
-            return _START % _encode(event.id)
+            return _START % _encode(answer_id(event.id, self._ask, ANSWER))
         delta: dict[str, object] = {"finish_reason": write_finish(event.finish)}
         if event.usage is not None:
             delta["usage"] = write_usage(event.usage)

@@ -3,6 +3,8 @@
 Their positions count bytes of all the answer's text, thoughts left out; ours count characters of one block.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -28,14 +30,17 @@ class _Chunk(Struct, rename="camel"):
     maps: _Source | None = None
 
 
-class _Segment(Struct, rename="camel"):
+class Segment(Struct, rename="camel"):
+    """A part of an answer's text; `part_index` counts the parts of the content it stands in."""
+
+    part_index: int | None = None
     start_index: int | None = None
     end_index: int | None = None
     text: str | None = None
 
 
 class _Support(Struct, rename="camel"):
-    segment: _Segment | None = None
+    segment: Segment | None = None
     grounding_chunk_indices: list[int] | None = None
 
 
@@ -45,7 +50,7 @@ class _Grounding(Struct, rename="camel"):
     search_entry_point: Raw = UNSAID
 
 
-class _Cited(_Segment):
+class _Cited(Segment):
     uri: str | None = None
     title: str | None = None
 
@@ -56,6 +61,8 @@ class _Citations(Struct, rename="camel"):
     citations: list[Raw] | None = None
     citation_sources: list[Raw] | None = None
 
+
+_NO_PARTS: Final[Mapping[int, int]] = MappingProxyType({})
 
 _read_grounding: Final = Decoder(_Grounding).decode
 _read_chunk: Final = Decoder(_Chunk).decode
@@ -68,7 +75,7 @@ class Found(Struct):
     """A citation whose place isn't known yet: bytes of the whole text, and the words there where they are told."""
 
     citation: Citation
-    segment: _Segment | None = None
+    segment: Segment | None = None
 
 
 def read_grounding(raw: Raw, losses: Losses) -> list[Found]:
@@ -106,16 +113,22 @@ def read_citations(raw: Raw) -> list[Found]:
     return found
 
 
-def place(segment: _Segment | None, text: str) -> tuple[int, int]:
-    """The characters of the text a segment is of; -1 where they aren't to be found."""
+def place(segment: Segment | None, text: str, parts: Mapping[int, int] = _NO_PARTS) -> tuple[int, int]:
+    """The characters of the text a segment is of; -1 where they aren't to be found.
+
+    `parts`: how many characters of it stand before each of the parts it was told in.
+    """
     if segment is None:
         return -1, -1
     start, end = segment.start_index or 0, segment.end_index or 0
-    data = text.encode()
-    words = data[start:end].decode(errors="replace") if 0 <= start < end <= len(data) else ""
-    if words and (not segment.text or words == segment.text):
-        first = len(data[:start].decode(errors="replace"))
-        return first, first + len(words)
+    part = parts.get(segment.part_index or 0, 0)
+    # Counted from the part's beginning by its documentation, from the text's as it is seen.
+    for before in (part, 0) if part else (0,):
+        data = text[before:].encode()
+        words = data[start:end].decode(errors="replace") if 0 <= start < end <= len(data) else ""
+        if words and (not segment.text or words == segment.text):
+            first = before + len(data[:start].decode(errors="replace"))
+            return first, first + len(words)
     # Some hosts count otherwise; the words themselves tell.
     first = text.find(segment.text) if segment.text else -1
     return (first, first + len(segment.text or "")) if first >= 0 else (-1, -1)

@@ -20,6 +20,7 @@ from gateway.wire.gemini.fields import (
 from gateway.wire.gemini.schema import read_schema
 from gateway.wire.ir import Ask, Effort, Format
 from gateway.wire.losses import Losses
+from gateway.wire.raw import read_number
 
 CONFIG: Final = "generationConfig"
 
@@ -31,6 +32,7 @@ _SAMPLING: Final[Mapping[str, str]] = {
     "presence_penalty": "presencePenalty",
     "frequency_penalty": "frequencyPenalty",
 }
+_SEED: Final = "seed"
 _THINKING: Final = "thinkingConfig"
 _BUDGET: Final = f"{CONFIG}.{_THINKING}.thinkingBudget"
 _TYPE: Final = "responseMimeType"
@@ -92,7 +94,7 @@ def _effort(thinking: Fields, other: Fields) -> Effort:
 
 
 def write_config(ask: Ask, model: str, losses: Losses) -> dict[str, object]:
-    config = _written_sampling(ask.sampling, losses)
+    config = _written_sampling(ask, losses)
     if ask.max_tokens is not None:
         config["maxOutputTokens"] = ask.max_tokens
     if ask.stop:
@@ -112,14 +114,25 @@ def write_config(ask: Ask, model: str, losses: Losses) -> dict[str, object]:
     return config
 
 
-def _written_sampling(sampling: Mapping[str, Raw], losses: Losses) -> dict[str, object]:
+def _written_sampling(ask: Ask, losses: Losses) -> dict[str, object]:
     written: dict[str, object] = {}
-    for name, raw in sampling.items():
-        if name in _SAMPLING:
+    for name, raw in ask.sampling.items():
+        if name == _SEED and ask.origin != NAME:
+            written[name] = _seed(raw, losses)
+        elif name in _SAMPLING:
             written[_SAMPLING[name]] = raw
         else:
             losses.dropped(name)
     return written
+
+
+def _seed(raw: Raw, losses: Losses) -> object:
+    """A seed of 32 bits, which is all that fits; a longer one is folded, so that it is the same each time."""
+    seed = read_number(raw)
+    if seed is None or seed % 1 or -MOST <= seed <= MOST:
+        return raw
+    losses.mapped(_SEED)
+    return int(seed) % (MOST + 1)
 
 
 def _written_format(form: Format | None, losses: Losses) -> dict[str, object]:

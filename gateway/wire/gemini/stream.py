@@ -4,6 +4,7 @@ There is no last frame: an answer is complete once it says why it ended. Functio
 so far (ai.google.dev, models.streamGenerateContent).
 """
 
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 from msgspec import Raw
@@ -47,9 +48,10 @@ class GeminiReader:
 
     __slots__ = (
         "_at",
-        "_before",
+        "_blocks",
         "_calls",
         "_cited",
+        "_early",
         "_id",
         "_losses",
         "_marks",
@@ -74,10 +76,11 @@ class GeminiReader:
         self._open: type[Text | Thinking] | None = None
         self._signed = False
         self._texts: list[str] = []
-        # How many characters of all text stand before the block that is open.
-        self._before = 0
+        # Each block of text, and how many characters of all text stand before it.
+        self._blocks: list[tuple[int, int]] = []
         self._marks: list[str] = []
         self._cited: set[bytes] = set()
+        self._early: dict[bytes, Found] = {}
         self._calls = 0
         self._reason: Finish | None = None
         self._spent = chunks.Spent()
@@ -112,6 +115,7 @@ class GeminiReader:
     def finished(self, otherwise: Finish) -> list[Event]:
         """The last events of an answer, for this reason where it told none."""
         events: list[Event] = []
+        self._cite_unplaced(events)
         self._flush(events)
         self._close(events)
         events.append(Finished(self._reason or otherwise, usage=chunks.usage_of(self._spent), service_tier=self._tier))
@@ -130,9 +134,9 @@ class GeminiReader:
         if candidate.logprobs_result is not None:
             self._logprobs(read_logprobs(candidate.logprobs_result), events)
         if _is_said(candidate.grounding_metadata):
-            self._cite(read_grounding(candidate.grounding_metadata, self._losses), events)
+            self._cite(read_grounding(candidate.grounding_metadata, self._losses), candidate, events)
         if _is_said(candidate.citation_metadata):
-            self._cite(read_citations(candidate.citation_metadata), events)
+            self._cite(read_citations(candidate.citation_metadata), candidate, events)
         if candidate.finish_reason:
             self._reason = chunks.finish_of(candidate.finish_reason, calls=self._calls > 0)
             if candidate.finish_message and chunks.explains(self._reason):
@@ -191,7 +195,8 @@ class GeminiReader:
         self._next(events)
         self._open = type(block)
         self._signed = False
-        self._before = sum(map(len, self._texts))
+        if isinstance(block, Text):
+            self._blocks.append((self._at, sum(map(len, self._texts))))
         events.append(BlockOpened(self._at, block))
 
     def _whole(self, block: Block, events: list[Event]) -> None:
@@ -228,22 +233,64 @@ class GeminiReader:
         else:
             events.append(BlockGrew(self._at, logprobs=logprobs))
 
-    def _cite(self, found: list[Found], events: list[Event]) -> None:
-        """Citations of the text so far. Chunks may tell them again."""
+    def _cite(self, found: list[Found], candidate: Candidate, events: list[Event]) -> None:
+        """Citations of the text so far, each on the blocks that its words stand in. Chunks may tell them again."""
         text = "".join(self._texts)
+        parts = _begins(candidate, len(text))
+        begins = [before for _, before in self._blocks]
+        placed: list[BlockGrew] = []
         for one in found:
-            citation = one.citation
-            key = bytes(citation.raw)
+            key = bytes(one.citation.raw)
             if key in self._cited:
                 continue
-            self._cited.add(key)
-            if self._open is not Text:
-                self._losses.dropped("citations")
+            start, end = place(one.segment, text, parts)
+            if start < 0 and one.segment is not None:
+                self._early[key] = one  # it may be of words that are still to come
                 continue
-            start, end = place(one.segment, text)
-            if start >= self._before:
-                citation = replace(citation, start=start - self._before, end=end - self._before)
-            events.append(BlockGrew(self._at, citation=citation))
+            self._cited.add(key)
+            self._early.pop(key, None)
+            if one.segment is None:
+                placed.append(BlockGrew(self._blocks[-1][0] if self._blocks else -1, citation=one.citation))
+                continue
+            for at, before in self._blocks[bisect_right(begins, start) - 1 : bisect_left(begins, end)]:
+                after = begins[n] if (n := bisect_right(begins, before)) < len(begins) else len(text)
+                there = replace(one.citation, start=max(start, before) - before, end=min(end, after) - before)
+                placed.append(BlockGrew(at, citation=there))
+        self._put(placed, events)
+
+    def _cite_unplaced(self, events: list[Event]) -> None:
+        """What is cited of words that were never said: of all the text, where that is one block."""
+        at = self._blocks[0][0] if len(self._blocks) == 1 else -1
+        self._put([BlockGrew(at, citation=one.citation) for one in self._early.values()], events)
+
+    def _put(self, placed: list[BlockGrew], events: list[Event]) -> None:
+        """Citations on texts that are open, or were when this chunk came; elsewhere it is too late for them."""
+        late: dict[int, list[Event]] = {}
+        for more in placed:
+            if self._open is Text and more.at == self._at:
+                events.append(more)
+            else:
+                late.setdefault(more.at, []).append(more)
+        if not late:
+            return
+        said, events[:] = events[:], []
+        for event in said:
+            if type(event) is BlockClosed:
+                events += late.pop(event.at, ())
+            events.append(event)
+        if late:
+            self._losses.dropped("citations")
+
+
+def _begins(candidate: Candidate, after: int) -> dict[int, int]:
+    """How many characters of all text, which ends `after` so many, stand before each part of it in this chunk."""
+    parts = candidate.content.parts or [] if candidate.content is not None else []
+    begins: dict[int, int] = {}
+    for at in range(len(parts) - 1, -1, -1):
+        if parts[at].text and not parts[at].thought:
+            after -= len(parts[at].text or "")
+            begins[at] = after
+    return begins
 
 
 def _is_said(raw: Raw) -> bool:

@@ -7,6 +7,7 @@ from msgspec.json import encode
 
 from gateway.errors import UpstreamBroken, UpstreamOverloaded
 from gateway.features import Usage
+from gateway.wire.answer_id import answer_id
 from gateway.wire.anthropic_messages import answer as language
 from gateway.wire.anthropic_messages.shapes import NAME
 from gateway.wire.ir import (
@@ -53,6 +54,7 @@ def written(block: Block) -> tuple[object, list[str]]:
 @given(answers())
 def test_what_is_written_is_read_as_it_was(answer: Answer) -> None:
     losses = Losses(strict=True)
+    answer.id = answer.id or "msg_1"
     assert language.read(language.write(answer, ASK, losses), losses) == answer
 
 
@@ -143,7 +145,7 @@ def test_an_error_inside_is_what_it_says(body: bytes) -> None:
 def test_the_least_answer_is_whole_for_official_clients() -> None:
     assert write(Answer([Text("")])) == (
         {
-            "id": "",
+            "id": answer_id("", ASK, "msg"),
             "type": "message",
             "role": "assistant",
             "model": "asked-for",

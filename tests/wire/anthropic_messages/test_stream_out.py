@@ -7,6 +7,7 @@ from msgspec import Raw
 
 from gateway.errors import UpstreamDisconnected
 from gateway.features import Usage
+from gateway.wire.answer_id import answer_id
 from gateway.wire.anthropic_messages.shapes import NAME
 from gateway.wire.anthropic_messages.stream import MessagesReader
 from gateway.wire.anthropic_messages.stream_out import MessagesWriter
@@ -91,7 +92,7 @@ def test_the_order_that_official_clients_need() -> None:
         {
             "type": "message_start",
             "message": {
-                "id": "",
+                "id": answer_id("", ASK, "msg"),
                 "type": "message",
                 "role": "assistant",
                 "model": "asked-for",

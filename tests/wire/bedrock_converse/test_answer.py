@@ -1,13 +1,13 @@
 import pytest
 from msgspec import Raw
-from msgspec.json import encode
+from msgspec.json import decode, encode
 
 from gateway.errors import UpstreamBroken, UpstreamError
 from gateway.features import Usage
-from gateway.wire.bedrock_converse.answer import read_answer, reason_of, usage_fields, usage_of
+from gateway.wire.bedrock_converse.answer import read_answer, reason_of, usage_fields, usage_of, write_answer
 from gateway.wire.ir import Answer, Finish, Text, ToolCall
 from gateway.wire.losses import Losses
-from tests.wire.bedrock_converse.said import answer, js, text, written
+from tests.wire.bedrock_converse.said import answer, ask, js, text, written
 
 WHOLE = {
     "output": {"message": {"role": "assistant", "content": [text("Hi.")]}},
@@ -120,6 +120,27 @@ def test_the_sequence_that_ended_it_is_told() -> None:
     assert written(answer(given)[0])[0]["additionalModelResponseFields"] == {"stop_sequence": "END"}
 
 
+def test_the_sequence_is_told_where_the_caller_looks_for_it() -> None:
+    asked = ask(other={"additionalModelResponseFieldPaths": Raw(b'["/delta/stop_sequence"]')})
+    ended = Answer([Text("a")], "sequence", "END")
+    told = decode(write_answer(ended, asked, Losses()))["additionalModelResponseFields"]
+    assert told == {"delta": {"stop_sequence": "END"}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "losses"),
+    [
+        ({"delta": {"stop_sequence": "END"}}, []),
+        ({"stop_sequence": None, "delta": {"stop_sequence": "END"}}, []),
+        ({"stop_sequence": "END", "delta": {"stop_sequence": None}}, []),
+        ({"delta": {"stop_sequence": "END", "more": 1}}, ["additionalModelResponseFields"]),
+    ],
+)
+def test_a_sequence_inside_a_streams_last_piece_is_read(fields: object, losses: list[str]) -> None:
+    read, lost = answer(said(additionalModelResponseFields=fields))
+    assert (read.sequence, lost) == ("END", losses)
+
+
 @pytest.mark.parametrize(
     ("fields", "losses"),
     [
@@ -128,6 +149,7 @@ def test_the_sequence_that_ended_it_is_told() -> None:
         ({"more": 1}, ["additionalModelResponseFields"]),
         ([], []),
         ({"stop_sequence": 1}, []),
+        ({"delta": "END"}, []),
     ],
 )
 def test_other_fields_of_a_model_are_losses(fields: object, losses: list[str]) -> None:

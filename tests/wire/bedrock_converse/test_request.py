@@ -26,6 +26,7 @@ from tests.wire.bedrock_converse.said import CLAUDE, NAME, NOVA, ask, js, model,
 HI = [user(text())]
 SCHEMA = '{"type":"object","properties":{},"additionalProperties":false}'
 FORMAT = {"textFormat": {"type": "json_schema", "structure": {"jsonSchema": {"schema": SCHEMA, "name": "a"}}}}
+PROFILE = "arn:aws:bedrock:eu-central-1:1:application-inference-profile/abc"
 LLAMA = "us.meta.llama4-maverick-17b-instruct-v1:0"
 FULL = {
     "messages": [
@@ -322,7 +323,14 @@ def test_a_schema_crosses_as_text_with_its_name() -> None:
 def test_a_claude_is_asked_which_sequence_ended_its_answer() -> None:
     asked = ask(Text("a"), stop=["END"])
     assert write(asked)[0]["additionalModelResponseFieldPaths"] == ["/stop_sequence"]
-    assert "additionalModelResponseFieldPaths" not in write(asked, NOVA)[0]
+    assert write(asked, PROFILE)[0]["additionalModelResponseFieldPaths"] == ["/stop_sequence"]
+    for other in (NOVA, LLAMA, "another-model"):
+        assert "additionalModelResponseFieldPaths" not in write(asked, other)[0]
+
+
+def test_a_stream_is_asked_for_it_where_a_stream_has_it() -> None:
+    asked = ask(Text("a"), stop=["END"], stream=True)
+    assert write(asked)[0]["additionalModelResponseFieldPaths"] == ["/stop_sequence", "/delta/stop_sequence"]
 
 
 def test_anothers_own_block_is_a_loss() -> None:

@@ -224,6 +224,12 @@ def test_how_it_ended_is_told_with_tier_and_sequence() -> None:
     assert streamed(START, ended, last)[0][-1] == Finished("sequence", "END", None, "flex")
 
 
+def test_a_claude_tells_the_sequence_as_its_own_stream_does() -> None:
+    fields = {"delta": {"stop_sequence": "END"}}
+    ended = ("messageStop", {"stopReason": "stop_sequence", "additionalModelResponseFields": fields})
+    assert streamed(START, ended, ("metadata", {})) == ([Started(), Finished("sequence", "END")], [])
+
+
 def test_a_stream_begins_once_though_its_beginning_is_missing() -> None:
     assert streamed(delta(0, text="a"), START, END)[0].count(Started()) == 1
     assert streamed(END)[0] == [Started(), Finished("stop")]

@@ -22,7 +22,7 @@ from gateway.wire.ir import (
     ToolResult,
 )
 from gateway.wire.losses import Losses
-from tests.wire.bedrock_converse.said import NAME, Json, frames, js, spoken, streamed
+from tests.wire.bedrock_converse.said import NAME, Json, ask, frames, js, spoken, streamed
 
 CITED = Citation("gemini", Raw(b"{}"), "https://a.example", "T", "q")
 
@@ -314,6 +314,6 @@ def test_how_it_ended_is_said_with_tier_and_sequence() -> None:
 
 
 def test_a_break_is_an_exception() -> None:
-    assert frames(ConverseWriter(Losses()).fail(UpstreamSlow("Too slow."))) == [
+    assert frames(ConverseWriter(ask(), Losses()).fail(UpstreamSlow("Too slow."))) == [
         ("!modelStreamErrorException", {"message": "Too slow."})
     ]

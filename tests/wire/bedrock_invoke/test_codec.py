@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.json import decode, encode
 
-from gateway.errors import UpstreamBusy, UpstreamDenied, UpstreamRefused, UpstreamTruncated
+from gateway.errors import UnsupportedFeature, UpstreamBusy, UpstreamDenied, UpstreamRefused, UpstreamTruncated
 from gateway.features import Usage
 from gateway.wire.bedrock_invoke.codec import CODEC
 from gateway.wire.codec import codec
@@ -20,10 +20,12 @@ from gateway.wire.ir import (
     Cache,
     Event,
     Finished,
+    Media,
     Started,
     Text,
     Thinking,
     ToolCall,
+    ToolResult,
     Turn,
 )
 from gateway.wire.losses import Losses
@@ -72,6 +74,55 @@ def asked(**more: object) -> Ask:
     for name, value in fields.items():
         setattr(ask, name, value)
     return ask
+
+
+@pytest.mark.parametrize(
+    ("media", "word"),
+    [
+        (Media("image", url="https://a.example/x.png"), "images"),
+        (Media("document", url="https://a.example/x.pdf"), "documents"),
+        (Media("image", file="file_1"), "files"),
+    ],
+)
+@pytest.mark.parametrize("origin", ["openai_chat", "anthropic_messages"])
+def test_what_amazon_would_have_to_fetch_is_refused_in_the_question(origin: str, media: Media, word: str) -> None:
+    ask = Ask(origin, "m", [Turn("user", [media, Text("What is it?")])], max_tokens=9)
+    with pytest.raises(UnsupportedFeature) as refused:
+        CODEC.write_request(ask, CLAUDE, Losses())
+    assert refused.value.param == word
+    inside = Ask(origin, "m", [Turn("user", [ToolResult("t1", [media])])], max_tokens=9)
+    with pytest.raises(UnsupportedFeature):
+        CODEC.write_request(inside, CLAUDE, Losses())
+
+
+@pytest.mark.parametrize("origin", ["openai_chat", "anthropic_messages"])
+def test_what_amazon_would_have_to_fetch_is_lost_in_an_older_turn(origin: str) -> None:
+    turns = [
+        Turn("user", [Media("image", url="https://a.example/x.png"), Text("this")]),
+        Turn("assistant", [Text("Yes.")]),
+        Turn("user", [Media("image", url="https://a.example/y.png")]),
+        Turn("assistant", [Text("No.")]),
+        Turn("user", [Text("Why?")]),
+    ]
+    losses = Losses()
+    fields = CODEC.write_request(Ask(origin, "m", turns, max_tokens=9), CLAUDE, losses)
+    assert "a.example" not in bytes(fields["messages"]).decode()
+    assert [turn["content"] for turn in decode(fields["messages"]) if turn["role"] == "user"] == ["this", "Why?"]
+    assert losses.names() == ["images"]
+
+
+def test_pictures_cross_as_data() -> None:
+    ask = Ask("openai_chat", "m", [Turn("user", [Media("image", "image/png", data="AAAA")])], max_tokens=9)
+    source = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
+    content = [{"type": "image", "source": source}]
+    assert written(ask) == (
+        {
+            "messages": [{"role": "user", "content": content}],
+            "max_tokens": 9,
+            "anthropic_version": "bedrock-2023-05-31",
+        },
+        [],
+    )
 
 
 def test_a_request_is_anthropics_with_a_version_and_without_what_the_path_says() -> None:

@@ -7,6 +7,7 @@ from gateway.wire.cohere_chat.answer import lose_block, read_answer, says_though
 from gateway.wire.cohere_chat.words import NAME, PLAN
 from gateway.wire.ir import (
     Answer,
+    Ask,
     Block,
     Citation,
     Foreign,
@@ -19,6 +20,7 @@ from gateway.wire.ir import (
 )
 from gateway.wire.losses import Losses
 
+ASK = Ask("openai_chat", "m", [])
 RECORDED = (
     b'{"id":"e6080fed","finish_reason":"TOOL_CALL","message":{"role":"assistant","tool_calls":[{"function":{"arguments":'
     b'"{\\"city\\":\\"Paris\\"}","name":"get_weather"},"id":"get_weather_k5","type":"function"}],'
@@ -74,13 +76,18 @@ def test_an_error_inside_an_answer_is_one() -> None:
 
 def write(content: list[Block], **fields: str) -> tuple[dict[str, object], list[str]]:
     losses = Losses()
-    answer = Answer(content, sequence=fields.get("sequence", ""), service_tier=fields.get("service_tier", ""))
-    said = decode(write_answer(answer, losses), type=dict[str, object])
+    answer = Answer(content, id="1", sequence=fields.get("sequence", ""), service_tier=fields.get("service_tier", ""))
+    said = decode(write_answer(answer, ASK, losses), type=dict[str, object])
     return said, losses.names()
 
 
+def test_an_answer_without_an_id_gets_one() -> None:
+    said = decode(write_answer(Answer([]), ASK, Losses()), type=dict[str, object])
+    assert str(said["id"]).startswith("chat_")
+
+
 def test_an_answer_without_content_has_none() -> None:
-    assert write([]) == ({"id": "", "finish_reason": "COMPLETE", "message": {"role": "assistant"}}, [])
+    assert write([]) == ({"id": "1", "finish_reason": "COMPLETE", "message": {"role": "assistant"}}, [])
 
 
 def test_a_citation_names_its_block() -> None:

@@ -74,6 +74,34 @@ def test_what_has_no_field_is_lost() -> None:
     assert lost == ["min_p", "repetition_penalty", "user", "metadata", "service_tier", "cache_key", "cache", "store"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said", "lost"),
+    [
+        ("frequency_penalty", b"0.5", 0.5, []),
+        ("frequency_penalty", b"1", 1, []),
+        ("frequency_penalty", b"1.5", 1, ["frequency_penalty=mapped"]),
+        ("presence_penalty", b"2", 1, ["presence_penalty=mapped"]),
+        ("presence_penalty", b"-0.5", None, ["presence_penalty"]),
+        ("presence_penalty", b"-0.0", 0, []),
+        ("presence_penalty", b'"high"', "high", []),
+        ("temperature", b"2", 2, []),
+        ("seed", b"18446744073709551615", 2**64 - 1, []),
+        ("seed", b"18446744073709551619", 3, ["seed=mapped"]),
+        ("seed", b"-1", 2**64 - 1, ["seed=mapped"]),
+        ("seed", b"1e20", 10**20 % 2**64, ["seed=mapped"]),
+        ("seed", b"-0.5", -0.5, []),
+    ],
+)
+def test_a_number_beyond_what_cohere_takes_is_a_loss(name: str, value: bytes, said: object, lost: list[str]) -> None:
+    fields, told = asked(sampling={name: Raw(value)})
+    assert (fields.get(name), told) == (said, lost)
+
+
+def test_coheres_own_numbers_are_coheres_to_judge() -> None:
+    own = Ask(NAME, "m", [Turn("user", [Text("hi")])], sampling={"presence_penalty": Raw(b"2")})
+    assert write_request(own, "command", Losses())["presence_penalty"] == Raw(b"2")
+
+
 def test_several_answers_cannot_be_asked_for() -> None:
     assert refused(n=2) == "n"
 

@@ -6,6 +6,7 @@ from gateway.errors import UpstreamDisconnected
 from gateway.features import Usage
 from gateway.wire.cohere_chat.writer import CohereWriter
 from gateway.wire.ir import (
+    Ask,
     Block,
     BlockClosed,
     BlockGrew,
@@ -23,11 +24,13 @@ from gateway.wire.ir import (
 )
 from gateway.wire.losses import Losses
 
+ASK = Ask("openai_chat", "m", [])
+
 
 def said(*events: Event) -> tuple[list[dict[str, object]], list[str]]:
     """The payloads of what is written, each named like its event; and what was lost."""
     losses = Losses()
-    writer = CohereWriter(losses)
+    writer = CohereWriter(ASK, losses)
     payloads = []
     for frame in b"".join(writer.feed(event) for event in events).split(b"\n\n")[:-1]:
         name, _, data = frame.removeprefix(b"event: ").partition(b"\ndata: ")
@@ -41,9 +44,14 @@ def kinds(payloads: list[dict[str, object]]) -> list[object]:
     return [payload["type"] for payload in payloads]
 
 
+def test_a_stream_of_an_answer_without_an_id_gets_one() -> None:
+    (started,), _ = said(Started())
+    assert str(started["id"]).startswith("chat_")
+
+
 def test_a_stream_begins_with_its_id_and_ends_with_its_usage() -> None:
     losses = Losses()
-    writer = CohereWriter(losses)
+    writer = CohereWriter(ASK, losses)
     assert writer.feed(Started("1", "m", 5)) == (
         b'event: message-start\ndata: {"type":"message-start","id":"1","delta":{"message":{"role":"assistant",'
         b'"content":[],"tool_plan":"","tool_calls":[],"citations":[]}}}\n\n'
@@ -58,12 +66,12 @@ def test_a_stream_begins_with_its_id_and_ends_with_its_usage() -> None:
 
 def test_what_is_said_beside_an_answer_is_lost() -> None:
     losses = Losses()
-    CohereWriter(losses).feed(Finished("sequence", "END", service_tier="flex"))
+    CohereWriter(ASK, losses).feed(Finished("sequence", "END", service_tier="flex"))
     assert losses.names() == ["stop=mapped", "service_tier"]
 
 
 def test_a_break_is_a_message_end_with_an_error_and_nothing_after_it() -> None:
-    assert CohereWriter(Losses()).fail(UpstreamDisconnected("The upstream left.")) == (
+    assert CohereWriter(ASK, Losses()).fail(UpstreamDisconnected("The upstream left.")) == (
         b'event: message-end\ndata: {"type":"message-end","delta":{"error":"The upstream left.",'
         b'"finish_reason":"ERROR"}}\n\n'
     )

@@ -1,5 +1,8 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import Raw
+from msgspec.json import decode, encode
 
 from gateway.errors import BadRequest, UnsupportedFeature
 from gateway.wire.gemini.config import read_config, write_config
@@ -163,6 +166,40 @@ def test_what_google_has_no_number_for_is_lost() -> None:
     losses = Losses()
     assert written(Ask("x", "m", [], sampling={"min_p": Raw(b"1")}), NEW, losses) == {}
     assert losses.names() == ["min_p"]
+
+
+@pytest.mark.parametrize(
+    ("seed", "said", "lost"),
+    [
+        (b"7", b"7", []),
+        (b"-2147483647", b"-2147483647", []),
+        (b"2147483648", b"0", ["seed=mapped"]),
+        (b"-2147483649", b"2147483647", ["seed=mapped"]),
+        (b"18446744073709551621", b"5", ["seed=mapped"]),
+        (b"4294967299.0", b"3", ["seed=mapped"]),
+        (b"0.5", b"0.5", []),
+        (b'"7"', b'"7"', []),
+    ],
+)
+def test_a_seed_of_more_than_32_bits_is_folded(seed: bytes, said: bytes, lost: list[str]) -> None:
+    losses = Losses()
+    config = written(Ask("openai_chat", "m", [], sampling={"seed": Raw(seed)}), NEW, losses)
+    assert encode(config) == b'{"seed":%b}' % said
+    assert losses.names() == lost
+
+
+@given(st.integers(), st.integers())
+def test_a_seed_is_the_same_each_time_and_of_32_bits(one: int, other: int) -> None:
+    first, again, second = (
+        decode(encode(written(Ask("openai_chat", "m", [], sampling={"seed": Raw(b"%d" % seed)}))["seed"]))
+        for seed in (one, one, other)
+    )
+    assert first == again
+    assert -(2**31) <= min(first, second) <= max(first, second) < 2**31
+
+
+def test_googles_own_seed_is_googles_to_judge() -> None:
+    assert written(Ask("gemini", "m", [], sampling={"seed": Raw(b"4294967296")})) == {"seed": Raw(b"4294967296")}
 
 
 def test_several_answers_cannot_cross() -> None:

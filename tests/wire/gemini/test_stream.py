@@ -169,41 +169,124 @@ def test_other_versions_of_the_answer_are_not_read() -> None:
     assert read(json.dumps(other).encode(), chunk(finish="STOP")) == [Started(), Finished("stop")]
 
 
+def grounding(*segments: dict[str, object] | None) -> dict[str, object]:
+    """One page that these segments are supported by, or all of the text where there are none."""
+    supports = [{"segment": segment, "groundingChunkIndices": [0]} for segment in segments]
+    chunks = [{"web": {"uri": "https://a.example", "title": "A"}}]
+    return {"groundingMetadata": {"groundingChunks": chunks, "groundingSupports": supports}}
+
+
+def segment(start: int, end: int, text: str, **more: object) -> dict[str, object]:
+    return {"startIndex": start, "endIndex": end, "text": text, **more}
+
+
+def placed(events: list[Event]) -> list[tuple[int, int, int]]:
+    """The block of each citation, and its place there; no block is said to grow once it is closed."""
+    found: list[tuple[int, int, int]] = []
+    closed: set[int] = set()
+    for event in events:
+        if isinstance(event, BlockClosed):
+            closed.add(event.at)
+        elif isinstance(event, BlockGrew):
+            assert event.at not in closed
+            if event.citation is not None:
+                found.append((event.at, event.citation.start, event.citation.end))
+    return found
+
+
+CALL = {"functionCall": {"name": "f"}}
+OLD, NEW = segment(0, 3, "old"), segment(4, 7, "new")
+
+
 def test_citations_stand_on_the_text_they_are_of() -> None:
-    losses = Losses()
-    grounding = {
-        "groundingChunks": [{"web": {"uri": "https://a.example", "title": "A"}}],
-        "groundingSupports": [
-            {"segment": {"startIndex": 0, "endIndex": 3, "text": "old"}, "groundingChunkIndices": [0]},
-            {"segment": {"startIndex": 4, "endIndex": 7, "text": "new"}, "groundingChunkIndices": [0]},
-        ],
-    }
     recited = {"citations": [{"startIndex": 3, "endIndex": 4, "uri": "https://b.example"}]}
-    told: dict[str, object] = {"groundingMetadata": grounding, "citationMetadata": recited}
+    told = grounding(OLD, NEW) | {"citationMetadata": recited}
+    losses = Losses()
+    events = read(chunk({"text": "old"}, CALL, {"text": " new"}, candidate=told, finish="STOP"), losses=losses)
+    assert placed(events) == [(0, 0, 3), (2, 1, 4), (2, 0, 1)]
+    assert losses.names() == []
+
+
+def test_a_citation_told_with_a_call_stands_on_the_text_before_it() -> None:
+    losses = Losses()
     events = read(
-        chunk({"text": "old"}, {"functionCall": {"name": "f"}}, candidate=told),
-        chunk({"text": " new"}, {"text": "", "thoughtSignature": "c2ln"}),
-        chunk(candidate={"groundingMetadata": grounding, "citationMetadata": None}, finish="STOP"),
+        chunk({"text": "old"}),
+        chunk(CALL, candidate=grounding(OLD)),
+        chunk(candidate=grounding(OLD) | {"citationMetadata": None}, finish="STOP"),
         losses=losses,
     )
+    assert placed(events) == [(0, 0, 3)]
+    assert losses.names() == []
+
+
+@pytest.mark.parametrize("told", [grounding(OLD), grounding(None), grounding()])
+def test_a_citation_told_after_the_call_is_lost_in_a_stream(told: dict[str, object]) -> None:
+    losses = Losses()
+    events = read(chunk({"text": "old"}), chunk(CALL), chunk(candidate=told, finish="STOP"), losses=losses)
+    assert placed(events) == []
     assert losses.names() == ["citations"]
-    assert not [event for event in events if isinstance(event, BlockGrew) and event.citation]
+
+
+def test_a_citation_told_before_its_words_waits_for_them() -> None:
     events = read(
-        chunk({"text": "old"}, {"functionCall": {"name": "f"}}, {"text": " new"}),
-        chunk({"text": "", "thoughtSignature": "c2ln"}),
-        chunk(candidate=told, finish="STOP"),
-        chunk(candidate=told),
+        chunk({"text": "old"}, CALL, candidate=grounding(NEW)),
+        chunk({"text": " new"}),
+        chunk(candidate=grounding(NEW), finish="STOP"),
     )
-    placed = [
-        (event.at, event.citation.url, event.citation.start, event.citation.end)
-        for event in events
-        if isinstance(event, BlockGrew) and event.citation is not None
+    assert placed(events) == [(2, 1, 4)]
+
+
+@pytest.mark.parametrize(
+    ("parts", "places", "lost"),
+    [
+        (({"text": "old"},), [(0, -1, -1)], []),
+        (({"text": "old"}, CALL), [], ["citations"]),
+        ((CALL, {"text": "old"}), [(1, -1, -1)], []),
+        (({"text": "old"}, CALL, {"text": "new"}), [], ["citations"]),
+    ],
+)
+def test_a_citation_of_words_nobody_said_is_of_all_where_that_is_one_text(
+    parts: tuple[dict[str, object], ...], places: list[tuple[int, int, int]], lost: list[str]
+) -> None:
+    losses = Losses()
+    assert placed(read(chunk(*parts, candidate=grounding(segment(0, 9, "other")), finish="STOP"), losses=losses)) == (
+        places
+    )
+    assert losses.names() == lost
+
+
+def test_a_citation_of_several_texts_stands_on_each() -> None:
+    over = segment(1, 5, "ld n")
+    assert placed(read(chunk({"text": "old"}, CALL, {"text": " new"}, candidate=grounding(over), finish="STOP"))) == [
+        (0, 1, 3),
+        (2, 0, 2),
     ]
-    assert placed == [
-        (2, "https://a.example", -1, -1),
-        (2, "https://a.example", 1, 4),
-        (2, "https://b.example", 0, 1),
-    ]
+
+
+@given(st.lists(st.sampled_from(["a", "é", "😀 b", None]), max_size=8), st.integers(0, 20), st.integers(1, 20))
+def test_what_is_cited_is_what_the_segment_says(parts: list[str | None], start: int, size: int) -> None:
+    said = "".join(part or "" for part in parts)
+    words = said[start : start + size]
+    first = len(said[:start].encode())
+    told = grounding(segment(first, first + len(words.encode()), words))
+    events = read(
+        chunk(
+            *(CALL if part is None else {"text": part} for part in parts),
+            candidate=told if words else None,
+            finish="STOP",
+        )
+    )
+    texts: dict[int, str] = {}
+    for event in events:
+        if isinstance(event, BlockGrew):
+            texts[event.at] = texts.get(event.at, "") + event.text
+    assert "".join(texts[at][begins:ends] for at, begins, ends in placed(events)) == words
+
+
+def test_a_place_may_be_counted_from_the_part_it_stands_in() -> None:
+    told = grounding(segment(0, 4, "same", partIndex=3), segment(0, 4, "same"))
+    parts = ({"text": "why", "thought": True}, {"text": "same"}, CALL, {"text": "same"})
+    assert placed(read(chunk(*parts, candidate=told, finish="STOP"))) == [(1, 0, 4), (3, 0, 4)]
 
 
 def test_logprobs_come_with_their_text() -> None:
