@@ -34,6 +34,7 @@ from gateway.stages.waiting import Room
 from gateway.sweep import INTERVAL_S, Sweeper
 from gateway.telemetry.batch import Batch
 from gateway.telemetry.beside import Beside
+from gateway.telemetry.failing import Failing
 from gateway.telemetry.log import AccessLog, Adopted, Log
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.probing import Probing
@@ -42,6 +43,7 @@ from gateway.telemetry.trace import open_tracer
 from gateway.telemetry.writer import LogWriter
 from gateway.upstream.catalogue import Catalogue
 from gateway.upstream.client import UpstreamClient
+from gateway.upstream.distances import Distances
 from gateway.upstream.health import Health
 from gateway.upstream.pool import origin_of
 from gateway.upstream.prices import Prices
@@ -67,11 +69,12 @@ class Telemetry:
         self.writer = LogWriter(sys.stdout.fileno(), self.metrics.log_lines_dropped, clock=clock)
         self.log = Log(self.writer, clock)
         logging.getLogger().addHandler(Adopted(self.log))
-        self.access = AccessLog(self.writer)
-        self.tracer = open_tracer(otel(), instance)
+        self.access = AccessLog(self.writer, self.metrics.log_lines_withheld)
+        self.tracer = open_tracer(otel(), instance, self.metrics.spans_withheld)
         tracers = () if self.tracer is None else (self.tracer,)
         self.probing = Probing(self.slots, self.log)
         self.beside = Beside(self.slots, self.log)
+        self.failing = Failing(self.slots)
         self.learner = Learner(Lengths())
         self.batch = Batch((self.metrics, self.access, self.learner, *tracers), self.bug)
 
@@ -88,6 +91,9 @@ class Telemetry:
         self.metrics.configure(settings)
         self.access.configure(settings)
         self.log.configure(settings.log_level)
+        self.beside.configure(settings)
+        if self.tracer is not None:
+            self.tracer.configure(settings)
 
     def bug(self, error: BaseException, request_id: str) -> None:
         """A failure we did not foresee: its kind and where it was raised, never its words, which may be a caller's."""
@@ -126,6 +132,7 @@ class Worker:
         self._splits = Splits(self._telemetry.beside)
         self._shadows = Shadows(clock, self._telemetry.beside, self._telemetry.bug, self._splits)
         self._prober: Prober | None = None
+        self._distances: Distances | None = None
         self._clients: list[UpstreamClient] = []  # the last is in use, those before it finish their answers
         self._servers: list[asyncio.Server] = []
         self._beside: list[asyncio.Task[None]] = []
@@ -217,6 +224,7 @@ class Worker:
         if self._prober is not None:
             self._prober.close()
         self._runtime, self._health, self._prober = runtime, health, prober
+        self._distances = Distances(settings.backends, client, health)
         self._splits.use(settings.policies, health.snapshot)
         self._door.use(runtime)
         origins = [origin_of(backend.base_urls[0]) for backend in settings.backends.values()]
@@ -327,6 +335,8 @@ class Worker:
             self._clients[-1].evict(now)
             if self._prober is not None:
                 self._prober.tick(now)
+            if self._distances is not None:
+                self._distances.tick(now)
         if self._health is not None:
             self._health.tick(self._clock.monotonic())
         self._sweeper.sweep(self._clock.monotonic())
@@ -339,6 +349,10 @@ class Worker:
             backend = self._runtime.settings.backends.get(row.name)
             row.idle_connections = self._clients[-1].idle(origin_of(backend.base_urls[0])) if backend else 0
         self._say(Backends(rows))
+        failing = self._telemetry.failing
+        for name, why, count in self._health.ejections():
+            failing.ejected(name, why, count)
+        failing.retried(self._health.retries.used(self._clock.monotonic()), self._runtime.settings.workers)
 
     # --- leaving ------------------------------------------------------------------------------------------------------
 

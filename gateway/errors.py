@@ -6,7 +6,10 @@ constants: they never hold what a caller or an upstream sent (reliability 0.1). 
 error shape once.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+# The code of a request that nobody may serve where it must stay; with a Bug, of one that was stopped on its way out.
+RESIDENCY: Final = "residency_violation"
 
 
 class GatewayError(Exception):

@@ -84,7 +84,8 @@ class Exchange(Struct, eq=False):
     Times are monotonic seconds. `own_s` is what the request cost of our own time, known once it is settled; `waited_s`
     is how long it waited for a place at some backend. Where two
     attempts ran beside each other the last of `attempts` is the one that answered. `split` names the split that chose
-    where it went, `splits` are those that could have.
+    where it went, `splits` are those that could have. `jurisdictions` are the countries that it and whatever is told of
+    it must stay in, None where it may go anywhere.
     """
 
     call: Call
@@ -114,6 +115,20 @@ class Exchange(Struct, eq=False):
     split: str = ""
     splits: tuple[Split, ...] = ()
     waited_s: float = 0.0
+    jurisdictions: frozenset[str] | None = None
+
+    def fail(self, error: GatewayError) -> None:
+        """Note what it ended with. One that failed before its policies were known stays where its team says."""
+        self.error = error
+        caller = self.call.caller
+        if caller is not None:
+            self.stay(caller.require.jurisdictions)
+
+    def stay(self, jurisdictions: frozenset[str] | None) -> None:
+        """Stay in these countries, and in those it must stay in already."""
+        if jurisdictions is not None:
+            known = self.jurisdictions
+            self.jurisdictions = jurisdictions if known is None else known & jurisdictions
 
     def upstream_s(self) -> float:
         """Seconds spent waiting for upstreams' heads (streams) or whole answers, every attempt together."""

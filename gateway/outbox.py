@@ -6,6 +6,7 @@ with no other just before it goes out at once, so an idle gateway answers no lat
 """
 
 import asyncio
+from asyncio.trsock import TransportSocket
 from collections.abc import Callable, Sequence
 
 # Two writes further apart than this have nothing to gain from each other.
@@ -82,6 +83,11 @@ class Outgoing:
                     self._transport.writelines(pending)
         finally:
             pending.clear()  # kept, they would hold back whatever is written next
+
+    def sock(self) -> TransportSocket | None:
+        """What lies below, None where that is no socket; to be asked, not used."""
+        found: TransportSocket | None = self._transport.get_extra_info("socket")
+        return found
 
     def release(self) -> asyncio.Transport:
         """The transport itself, for somebody else."""

@@ -1,8 +1,9 @@
 """The life of one request, in order. Read this first.
 
-    greet ─► serve: read ─► find: permit, policies, plan ─► wait, where all is full ─► attempt ─► stream back
-                                                                                   └─► settle: usage, cost, counters,
-                                                                                       log line, span (always, once)
+    greet ─► serve: read ─► find: permit, policies, plan ─► attempt ─► stream back
+                             │                               ▲    └─► settle: usage, cost, counters,
+                             └─► find_later: where all is ───┘        log line, span (always, once)
+                                 full or away: wait, other models
 
 `greet` sees the head alone, so that a caller without a key or a place to go is refused before his body is read.
 """
@@ -22,12 +23,14 @@ from gateway.errors import (
     UnsupportedMedia,
 )
 from gateway.exchange import Call, Exchange, Reply
+from gateway.features import Request
 from gateway.settings.shape import Settings
 from gateway.stages.attempt import Attempter
 from gateway.stages.authenticate import Keys
-from gateway.stages.borrow import borrow, brings
+from gateway.stages.borrow import Borrowed, borrow, brings
 from gateway.stages.find import Finder
 from gateway.stages.settle import Settler
+from gateway.stages.trial import Way
 from gateway.stages.waiting import Full, Room
 from gateway.upstream.catalogue import Catalogue
 from gateway.wire import Wire, load
@@ -83,15 +86,17 @@ async def serve(call: Call, runtime: Runtime, reply: Answering) -> None:
         borrowed = borrow(request, call.headers, runtime.settings.aliases) if brings(request, call.headers) else None
         try:
             way = runtime.finder.find(exchange, request.model, request)
-        except Full as full:
-            decide = partial(runtime.finder.find, exchange, request.model, request)
-            way = await runtime.room.turn(full, exchange, runtime.attempter.health, decide)
-        if borrowed is not None:
-            way = runtime.finder.steer(way, borrowed, exchange, request)
+        except GatewayError as refusal:
+            way = await find_later(refusal, exchange, request.model, runtime, request, borrowed)
+        else:
+            if borrowed is not None:
+                way = runtime.finder.steer(way, borrowed, exchange, request)
         try:
             await runtime.attempter.attempt(exchange, request, way, reply)
         except GatewayError as error:
-            other = None if reply.started else runtime.finder.fall_back(exchange, request, way, error)
+            if reply.started:
+                raise
+            other = runtime.finder.fall_back(exchange, request.model, way, error, request, borrowed)
             if other is None:
                 raise
             await runtime.attempter.attempt(exchange, request, other, reply)
@@ -109,9 +114,42 @@ async def serve(call: Call, runtime: Runtime, reply: Answering) -> None:
         runtime.settler.settle(exchange, clock.monotonic())
 
 
+async def find_later(
+    refusal: GatewayError,
+    exchange: Exchange,
+    model: str,
+    runtime: Runtime,
+    request: Request | None = None,
+    borrowed: Borrowed | None = None,
+) -> Way:
+    """The way of a request that its model has no place for now, or the refusal, where that is all there is.
+
+    Where its places are all taken: other models that it names itself, else a place that comes free in time. Where that
+    was in vain, or it isn't that: models that it names itself, else those of its policy.
+    """
+    finder = runtime.finder
+    if isinstance(refusal, Full):
+        way = finder.named(exchange, request, borrowed) if request is not None else None
+        if way is not None:
+            return way
+        decide = partial(finder.find, exchange, model, request)
+        try:
+            way = await runtime.room.turn(refusal, exchange, runtime.attempter.health, decide)
+        except GatewayError as error:
+            refusal = error
+        else:
+            if borrowed is None or request is None:
+                return way
+            return finder.steer(way, borrowed, exchange, request)
+    way = finder.instead(exchange, model, refusal, request, borrowed)
+    if way is None:
+        raise refusal
+    return way
+
+
 def refuse(exchange: Exchange, error: GatewayError, wire: Wire, reply: Answering) -> None:
     """End a request with an error in its own language, unless its answer has begun: then the stream said it."""
-    exchange.error = error
+    exchange.fail(error)
     if not reply.started:
         exchange.status = error.answer_status
         error.headers += wire.error_headers(error)
@@ -123,7 +161,7 @@ def turn_away(call: Call, runtime: Runtime, error: GatewayError) -> None:
     now = runtime.clock.monotonic()
     exchange = Exchange(call, call.arrived or now)
     exchange.operation = call.endpoint.operation if call.endpoint is not None else "none"
-    exchange.error = error
+    exchange.fail(error)
     exchange.status = error.answer_status
     runtime.settler.settle(exchange, now)
 

@@ -19,7 +19,10 @@ from msgspec.structs import replace
 from gateway.channel import Drain, Steer
 from gateway.mock.options import MockOptions
 from gateway.mock.server import MockServer
+from gateway.routing.outlier import IN_A_ROW
 from gateway.settings.shape import Auth, Deadlines, Listen, Provider, Settings, Timeouts, Tls
+from gateway.telemetry.families import EJECTIONS, RETRY_BUDGET, WORKER
+from gateway.telemetry.slots import SlotReader
 from tests.doubles.inside import PATHS, backend, settings_for
 from tests.scenarios.cast import MODEL, WORDS, asked
 from tests.scenarios.lead import CEILING_S, Led, led
@@ -144,6 +147,28 @@ async def test_it_tells_what_it_sees_of_its_backends() -> None:
         writer.close()
         await worker.until(lambda: worker.tables[-1].rows[0].in_flight == 0)
         del reader
+
+
+async def test_it_knows_how_far_a_backend_is_before_anybody_asks_for_it() -> None:
+    """By the kernel's word on the connection that waits for the first caller."""
+    async with MockServer() as model, led(told(model)) as worker:
+        await worker.until(lambda: bool(worker.tables) and worker.tables[-1].rows[0].rtt_ms > 0.0)
+        assert not model.ledger.requests
+
+
+async def test_it_counts_ejections_and_shows_how_much_is_tried_again() -> None:
+    async with MockServer() as broken, MockServer() as model, led(told(broken, model)) as worker:
+        broken.set_faults(["500"])
+        for _ in range(IN_A_ROW):
+            assert (await worker.hears(asked(close=True))).status == 200
+        await worker.until(lambda: bool(worker.tables) and worker.tables[-1].rows[0].state == "ejected")
+        seen = len(worker.tables)
+        await worker.until(lambda: len(worker.tables) > seen)
+        reader = SlotReader(worker.slots_path, {family.name: family for family in WORKER})
+        samples = reader.samples()
+        reader.close()
+        assert samples[EJECTIONS.name, ("backend-0", "consecutive_failures")] == [1.0]
+        assert samples[RETRY_BUDGET.name, ()] == [1.0]
 
 
 async def test_a_backend_that_is_drained_is_asked_nothing_until_it_is_resumed() -> None:

@@ -1,9 +1,13 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from gateway.errors import DeadlineExceeded, UpstreamSlow
+from gateway.errors import DeadlineExceeded, NoRoute, UpstreamSlow
 from gateway.exchange import HEDGE_LOST, Attempt, Exchange
+from gateway.routing.policy import Require
 from gateway.settings.shape import Backend, Target
-from tests.doubles.inside import PROVIDER
+from tests.doubles.inside import CALLER, PROVIDER
 from tests.stages.kept import exchange
 
 TARGET = Target(backend=Backend(name="one", provider=PROVIDER, base_urls=("http://10.1.0.7",)), model="m")
@@ -104,3 +108,48 @@ def test_how_it_ended_is_one_word() -> None:
     assert told.outcome == "another_word"
     told.left = True
     assert told.outcome == "left"
+
+
+# --- where it must stay -----------------------------------------------------------------------------------------------
+
+HERE = frozenset({"DE", "FR"})
+
+
+@given(st.lists(st.none() | st.frozensets(st.sampled_from(["DE", "FR", "US"]))))
+def test_what_must_stay_only_ever_has_fewer_places(said: list[frozenset[str] | None]) -> None:
+    told = exchange()
+    for one in said:
+        before = told.jurisdictions
+        told.stay(one)
+        if before is not None:
+            assert told.jurisdictions is not None
+            assert told.jurisdictions <= before
+        if one is not None:
+            assert told.jurisdictions is not None
+            assert told.jurisdictions <= one
+
+
+@pytest.mark.parametrize(
+    ("team", "known", "stays"),
+    [
+        (None, None, None),
+        (HERE, None, HERE),
+        (None, HERE, HERE),
+        (HERE, frozenset({"DE", "US"}), frozenset({"DE"})),
+    ],
+)
+def test_what_fails_stays_where_its_team_says_even_before_its_policies_are_known(
+    team: frozenset[str] | None, known: frozenset[str] | None, stays: frozenset[str] | None
+) -> None:
+    told, error = exchange(), NoRoute("No.")
+    told.jurisdictions = known
+    told.call.caller = replace(CALLER, require=Require(jurisdictions=team))
+    told.fail(error)
+    assert (told.error, told.jurisdictions) == (error, stays)
+
+
+def test_what_fails_without_a_caller_stays_nowhere() -> None:
+    told = exchange()
+    told.call.caller = None
+    told.fail(NoRoute("No."))
+    assert told.jurisdictions is None

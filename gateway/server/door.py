@@ -18,7 +18,7 @@ from gateway.server.head import Head, HeadReader, check_size
 from gateway.server.origin import Origins
 from gateway.server.protocol import CallerConnection
 from gateway.server.routes import Route
-from gateway.server.tcp_info import Trips
+from gateway.server.trips import Trips
 from gateway.server.welcome import welcome
 from gateway.settings.proxies import trust
 from gateway.sweep import Sweeper

@@ -13,7 +13,7 @@ from msgspec.json import Encoder
 
 from gateway.exchange import Call
 from gateway.routing.geo import UNKNOWN_RTT_MS, Location, rtt_ms, rtt_prior_ms
-from gateway.server.tcp_info import Trip, Trips
+from gateway.server.trips import Trip, Trips
 from gateway.settings.shape import Pop, Settings
 
 CERTAIN: Final = 1_000_000  # samples, against which an expectation weighs nothing

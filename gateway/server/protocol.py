@@ -26,9 +26,9 @@ from gateway.server.head import Head, HeadReader, SameHead, given_id, path_of
 from gateway.server.pieces import Pieces
 from gateway.server.reply import CallerReply, Host
 from gateway.server.routes import Route
-from gateway.server.tcp_info import rtt_ms
 from gateway.server.unread import Unread
 from gateway.settings.shape import Caps, Deadlines
+from gateway.tcp_info import rtt_ms
 
 NEVER = float("inf")
 LINGER_BYTES = 64 * 1024 * 1024

@@ -21,6 +21,9 @@ USUAL = Timeouts()
 REASONING = Timeouts(first_token_s=120.0, idle_s=60.0)
 
 MOST_GRID_BYTES = 64 * 1024
+# As in base URLs.
+_FRONT_DOORS = (80, 443)
+_LEAST_PORT = 1024
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 _OURS = ("account", "resource", "deployment", "project", "region")
@@ -113,6 +116,8 @@ class BackendReader:
         filled = self._fill(place, provider, row)
         urls = self._urls(place, filled, row)
         key = self._key(place, provider, row)
+        tier = row.tier or ("self_hosted" if any(is_near(url) for url in urls) or not provider.url else "external")
+        self._metrics_port(place, provider, row, tier)
         return Backend(
             name=name,
             provider=filled,
@@ -125,7 +130,7 @@ class BackendReader:
             processes_in=row.processes_in or ((row.country,) if row.country else ()),
             retention=row.retention,
             training=row.training,
-            tier=row.tier or ("self_hosted" if any(is_near(url) for url in urls) or not provider.url else "external"),
+            tier=tier,
             slots=row.slots,
             usd_per_hour=row.usd_per_hour,
             power_watts=row.power_watts,
@@ -134,7 +139,20 @@ class BackendReader:
             elastic=row.elastic,
             usd_per_kwh=row.usd_per_kwh,
             grams=self._grams(place, row),
+            metrics_port=row.metrics_port or 0,
         )
+
+    def _metrics_port(self, place: Place, provider: Provider, row: BackendRow, tier: str) -> None:
+        here: Place = (*place, "metrics_port")
+        port = row.metrics_port
+        if port is None:
+            return
+        if port not in _FRONT_DOORS and port < _LEAST_PORT:
+            self._wrong(here, f"{port} is no port of a model server", "use 80, 443, or one from 1024 up")
+        elif not provider.probe:
+            self._wrong(here, f"nobody looks at the metrics of {provider.name}", "remove it")
+        elif tier == "external":
+            self._wrong(here, "nobody looks at an external backend", "remove it, or add tier: self_hosted")
 
     def _grams(self, place: Place, row: BackendRow) -> tuple[float, ...]:
         match row.carbon_g_per_kwh:

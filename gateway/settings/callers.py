@@ -49,7 +49,7 @@ def callers(
                 digest=bytes.fromhex(row.hash),
                 models=its_team.models or (),
                 expires_at=row.expires,
-                may=May(row.may.policies, row.may.priority, row.may.plan, row.may.byok),
+                may=May(row.may.policies, row.may.priority, row.may.plan, row.may.byok, row.may.complexity),
                 tags=dict(its_team.tags),
                 priority=its_team.priority,
                 require=require(its_team),

@@ -9,7 +9,7 @@ from msgspec.structs import fields
 from gateway.errors import ConfigProblem
 from gateway.settings.examples import prove
 from gateway.settings.load import config_path, own_environment, providers, read_settings, settings_of
-from gateway.settings.models import GatewayFile
+from gateway.settings.models import CallersFile, GatewayFile
 from gateway.settings.options import ServeOptions
 from gateway.settings.policy_rows import PolicyFile
 from gateway.settings.reader import Reading
@@ -48,10 +48,11 @@ def check(
 
 
 def schema() -> str:
-    """The JSON Schema of gateway.yaml, with that of a policy among its definitions, as PolicyFile."""
+    """The JSON Schema of gateway.yaml; among its definitions those of a policy and callers.yaml, by their classes."""
     found = GatewayFile.model_json_schema(by_alias=True)
-    policy = PolicyFile.model_json_schema(by_alias=True)
-    found["$defs"] |= {**policy.pop("$defs"), PolicyFile.__name__: policy}
+    for file in (PolicyFile, CallersFile):
+        other = file.model_json_schema(by_alias=True)
+        found["$defs"] |= {**other.pop("$defs"), file.__name__: other}
     return json.dumps(found, indent=2)
 
 

@@ -24,6 +24,7 @@ from gateway.routing.plan import Plan, plan, route
 from gateway.routing.policy import Require, Rules
 from gateway.routing.snapshot import FOR_EVER, Load, Snapshot
 from gateway.settings.candidates import alone, candidate
+from gateway.settings.complexity import is_concrete, smaller
 from gateway.settings.findings import Findings, suggestion
 from gateway.settings.policies import Proof
 from gateway.settings.policy_rows import ExampleRow, ThenRow, WhenRow
@@ -34,6 +35,7 @@ DRAWS: Final = tuple(map(mixed, range(64)))
 NOON: Final = datetime(2026, 1, 7, 12, tzinfo=UTC).timestamp()  # a Wednesday
 DOWN: Final = "down"
 KV_FULL: Final = 0.8  # of its cache, where a server counts as full
+ANY: Final = "*"  # as a target's model: what a glob's own `*` stands for
 MEND: Final = "mend the policy, or the example"
 
 NOT_THIS_MODEL: Final = "model_not_allowed"
@@ -154,6 +156,7 @@ class _Stand:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._book = Book(settings.policies)
+        self._policies = {policy.name: policy for policy in settings.policies}
         self._here = settings.pops.get(settings.pop)
         self._callers: Mapping[str, Caller] = {caller.name: caller for caller in settings.callers}
 
@@ -163,7 +166,7 @@ class _Stand:
         caller = self._callers.get(when.key) if when.key else None
         asker = self._asker(when, caller, moment)
         rules = self._book.rules(asker)
-        model = rules.complexity.get(when.complexity or "", when.model)
+        model = self._classes(when.model, rules, caller).get(when.complexity or "", when.model)
         if model != when.model:
             # What another name protects isn't lifted by taking it for this one.
             rules = _with(rules, self._book.rules(replace(asker, model=model)).require)
@@ -178,6 +181,15 @@ class _Stand:
             why = f"the POP {here.name} is in {here.country}" if here is not None else "nobody knows where this POP is"
             return Outcome(model, [Plan((), refused=RESIDENCY)], rules.names, why)
         return Outcome(model, self._plans(model, rules, when, moment), rules.names)
+
+    def _classes(self, model: str, rules: Rules, caller: Caller | None) -> Mapping[str, str]:
+        """Which model is for which class of requests."""
+        if caller is not None and caller.may.complexity:
+            return rules.complexity
+        served_as = [target.model.replace(ANY, model) for target in _targets(self._settings, model)]
+        if model not in self._settings.models and is_concrete(model, model, served_as):
+            return {}
+        return smaller(self._policies, rules, model)
 
     def _plans(self, model: str, rules: Rules, when: WhenRow, moment: datetime) -> list[Plan]:
         targets = sorted(_targets(self._settings, model), key=lambda target: target.order)

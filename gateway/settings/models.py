@@ -167,6 +167,7 @@ class BackendRow(Row):
     power_watts: Amount = 0.0
     usd_per_kwh: Amount = USD_PER_KWH
     carbon_g_per_kwh: Carbon | None = None
+    metrics_port: Port | None = None
     timeouts: TimeoutsRow = TimeoutsRow()
 
 
@@ -248,6 +249,7 @@ class MayRow(Row):
     priority: Priority = "normal"
     plan: bool = False
     byok: Many[Text] = ()
+    complexity: bool = False
 
 
 class KeyRow(Row):

@@ -198,6 +198,9 @@ class PolicyReader:
                 self._wrong(document, ("tiers", at), f"{tier} stands there already", "remove it")
         for at, split in enumerate(row.split or ()):
             self._split(document, ("split", at), split)
+        if row.complexity is not None and (row.match is None or row.match.models is None):
+            what = "is for no name, since match has no models: it holds for keys with may: {complexity: true} only"
+            self._findings.note(document, ("complexity",), what, "add models to match")
         total = sum(split.percent for split in row.split or () if not split.copy_)
         if total > EVERYTHING:
             self._wrong(document, ("split",), f"gives away {total:g} percent", "let it be 100 at most")

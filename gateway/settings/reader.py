@@ -32,6 +32,7 @@ from gateway.settings.shape import (
     Pop,
     Secret,
     Settings,
+    Sinks,
     Tls,
     TrustedProxy,
 )
@@ -42,8 +43,13 @@ from gateway.settings.yaml import Document, Place, Value, read, read_file
 DEV_TEXT = b"state: memory\n"
 BUILT_IN = "(built in)"
 
-# Accepted for what comes later; `gateway check` says so.
-WITHOUT_EFFECT = ("decisions", "sinks")
+# Accepted for what comes later, or because it belongs elsewhere (OTEL_*, standard output); `gateway check` says so.
+WITHOUT_EFFECT: tuple[Place, ...] = (
+    ("decisions",),
+    ("sinks", "ledger"),
+    ("sinks", "otlp", "url"),
+    ("sinks", "access_log", "url"),
+)
 # A key left blank is a slip, except where null is a value.
 NULLABLE: frozenset[Place] = frozenset({("listen", "unix"), ("listen", "tls"), ("decisions", "file")})
 SECRET_KEYS = frozenset({"api_key"})
@@ -137,7 +143,7 @@ class Reader:
         rules = self._name_rules(file, beside)
         known_callers = self._callers(document, file, beside, providers)
         policies = self._policies(document, file, beside, providers, backends, pops, known_callers)
-        self._notes(document, file)
+        self._notes(document)
         return Settings(
             models=models,
             backends=backends,
@@ -162,6 +168,7 @@ class Reader:
             pops=pops,
             policies=policies,
             geoip_db=process.geoip_db or "",
+            sinks=_sinks(file, pops.get(pop)),
         )
 
     def _wrong(self, document: Document, place: Place, what: str, mend: str) -> None:
@@ -282,10 +289,10 @@ class Reader:
                     mend = suggestion(name, sorted(policies), "policy")
                     self._wrong(self._callers_document, place, f"{name} isn't a policy", mend)
 
-    def _notes(self, document: Document, file: GatewayFile) -> None:
-        for key in WITHOUT_EFFECT:
-            if key in file.model_fields_set:
-                self._findings.note(document, (key,), "has no effect in this version")
+    def _notes(self, document: Document) -> None:
+        for place in WITHOUT_EFFECT:
+            if place in document.lines:
+                self._findings.note(document, place, "has no effect in this version")
 
     def _trusted(self, document: Document, file: GatewayFile) -> tuple[TrustedProxy, ...]:
         """The proxies whose word is taken; who is named must be somebody whose headers are known."""
@@ -376,6 +383,16 @@ def _caps(file: GatewayFile) -> Caps:
         event_bytes=row.event or default.event_bytes,
         connections=row.connections or default.connections,
         per_address=row.per_address or default.per_address,
+    )
+
+
+def _sinks(file: GatewayFile, here: Pop | None) -> Sinks:
+    """Where traces and log lines are kept. Standard output is where this POP is, unless the file says otherwise."""
+    traces, log = file.sinks.otlp, file.sinks.access_log
+    at_home = here.country if here is not None else ""
+    return Sinks(
+        otlp=traces.country if traces is not None else "",
+        access_log=log.country if log is not None else at_home,
     )
 
 

@@ -147,6 +147,7 @@ class Backend(Struct, frozen=True):
     `hardware` is its class (gpu, asic, fpga, npu, cpu), "" where it is unknown. `elastic`: its capacity follows demand,
     so each request pays for its part of `usd_per_hour`. `grams` are carbon dioxide a kilowatt-hour by hour of the day
     (UTC), one value: always, none: unknown. `power_watts` is 0 where it is unknown.
+    `metrics_port` is where its metrics are on the same host, 0 where its kind of server has them.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Backend(Struct, frozen=True):
     elastic: bool = False
     usd_per_kwh: float = USD_PER_KWH
     grams: tuple[float, ...] = ()
+    metrics_port: int = 0
 
     @property
     def retention_days(self) -> int:
@@ -204,12 +206,13 @@ class NameRule(Struct, frozen=True):
 
 
 class May(Struct, frozen=True):
-    """What a key may steer; nothing unless said."""
+    """What a key may steer; nothing unless said. `complexity`: what policies say of that holds for all it asks for."""
 
     policies: tuple[str, ...] = ()
     priority: str = "normal"
     plan: bool = False
     byok: tuple[str, ...] = ()
+    complexity: bool = False
 
 
 class Caller(Struct, frozen=True):
@@ -238,6 +241,16 @@ class Pop(Struct, frozen=True):
     country: str
     location: tuple[float, float]
     egress_country: str = ""
+
+
+class Sinks(Struct, frozen=True):
+    """Where what is told of requests is kept, as ISO countries: "" is somewhere that nobody knows.
+
+    `otlp` is the collector that OTEL_* names, `access_log` whatever keeps standard output.
+    """
+
+    otlp: str = ""
+    access_log: str = ""
 
 
 class TrustedProxy(Struct, frozen=True):
@@ -278,3 +291,4 @@ class Settings(Struct, frozen=True):
     pops: dict[str, Pop] = {}
     policies: tuple[Policy, ...] = ()
     geoip_db: str = ""
+    sinks: Sinks = Sinks()

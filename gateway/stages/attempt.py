@@ -12,7 +12,7 @@ from functools import partial
 from typing import NoReturn
 
 from gateway.clock import Clock
-from gateway.errors import BadRequest, Bug, GatewayError, NoRoute, UnsupportedFeature, UpstreamError
+from gateway.errors import RESIDENCY, BadRequest, Bug, GatewayError, NoRoute, UnsupportedFeature, UpstreamError
 from gateway.exchange import Attempt, Exchange, Reply
 from gateway.features import Request
 from gateway.stages.answer import fixed_lines, lines_of
@@ -26,6 +26,7 @@ from gateway.upstream.catalogue import Place
 from gateway.upstream.client import UpstreamClient
 from gateway.upstream.connection import UpstreamConnection
 from gateway.upstream.health import Health
+from gateway.upstream.orca import Reports
 from gateway.wire.losses import MAPPED
 
 # How long the words of a streaming call's refusal may be behind its status.
@@ -53,6 +54,7 @@ class Attempter:
         self._event_bytes = event_bytes
         self.shadows = shadows
         self.told = told
+        self._reports = Reports(health)
         self._resumer = Resumer(client, health, clock, event_bytes)
         self._fixed: dict[tuple[str, bytes, str], bytes] = {}
 
@@ -84,7 +86,13 @@ class Attempter:
             trial = Trial(exchange, place, self.health, self._clock.monotonic, way.work)
             with trial as attempt:
                 connection = await self._client.send(
-                    place, attempt, _head(place, way), body, stream=request.stream, total=way.total
+                    place,
+                    attempt,
+                    _head(place, way),
+                    body,
+                    stream=request.stream,
+                    total=way.total,
+                    jurisdictions=rules.require.jurisdictions,
                 )
                 exchange.changed = lost
                 exchange.model = place.instead or asked
@@ -201,7 +209,13 @@ class Attempter:
             with trial as attempt:
                 racer.attempt = attempt
                 connection = racer.connection = await self._client.send(
-                    place, attempt, _head(place, way), racer.body, stream=request.stream, total=way.total
+                    place,
+                    attempt,
+                    _head(place, way),
+                    racer.body,
+                    stream=request.stream,
+                    total=way.total,
+                    jurisdictions=way.rules.require.jurisdictions,
                 )
                 if not 200 <= attempt.status < 300:
                     await self._refused(place, connection)
@@ -251,6 +265,8 @@ class Attempter:
         reply.whole(connection.status, lines, answer)
         exchange.complete = True
         connection.settle_down()
+        if place.reports:
+            self._reports.answered(place.name, connection, self._clock.monotonic())
 
     async def _stream(
         self,
@@ -306,7 +322,7 @@ def written(request: Request, place: Place, way: Way) -> tuple[bytes, tuple[str,
     Bug where the place may not see it: no decision is trusted with that.
     """
     if way.rules.require.jurisdictions is not None and not may_compute(place, way.rules.require):
-        raise Bug("A place was planned that may not see this request.")
+        raise Bug("A place was planned that may not see this request.", code=RESIDENCY)
     body, changed = place.wire.write_request(
         request, place.model_json, place.target.backend.provider.dialect, ask_usage=place.ask_usage
     )

@@ -21,6 +21,7 @@ from gateway.routing.match import Book
 from gateway.routing.plan import Plan, Route, plan, route
 from gateway.routing.policy import PRIORITIES, Patience, Require, Rules
 from gateway.routing.snapshot import Snapshot
+from gateway.settings.complexity import smaller
 from gateway.settings.shape import Caller, Pop, Settings, Timeouts
 from gateway.upstream.catalogue import Place
 from gateway.upstream.catalogue import Plan as Served
@@ -33,6 +34,17 @@ _STEP: Final = 0x9E3779B97F4A7C15
 _MASK: Final = (1 << 64) - 1
 _STEERING: Final = frozenset((b"x-gateway-policy", b"x-gateway-tags", b"x-gateway-priority"))
 _PAIRS_MOST: Final = 16
+# What no backend has that may serve a request, where others have it; the code that says so.
+_LACKING: Final[Mapping[str, tuple[str, str]]] = {
+    "context": (
+        "The request is longer than the context window of every backend of this model that may serve it.",
+        "context_length_exceeded",
+    ),
+    "capability": (
+        "No backend of this model that may serve this request has all that it needs.",
+        "unsupported_feature",
+    ),
+}
 _REASONS: Final = (
     "nearest fastest cheapest greenest affinity overflow fallback hedge canary only_allowed"  # CONTRACT.md's
 )
@@ -70,6 +82,7 @@ class Chooser:
 
     def __init__(self, settings: Settings, snapshot: Snapshot, clock: Clock) -> None:
         self._book = Book(settings.policies)
+        self._policies = {policy.name: policy for policy in settings.policies}
         self._clock = clock
         self._snapshot = snapshot
         self._draw = clock.draw()
@@ -87,6 +100,15 @@ class Chooser:
     def is_timeless(self) -> bool:
         """Whether what is chosen for a call now would be chosen for the same one at any time."""
         return not self._book.zones
+
+    @property
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._clock.monotonic()
+
+    def smaller(self, rules: Rules, model: str) -> Mapping[str, str]:
+        """Which model these policies have for which class of requests for `model`."""
+        return smaller(self._policies, rules, model)
 
     def chosen(self, call: Call, served: Served, operation: str) -> Chosen:
         """What holds for this call. Forbidden where a header asks for what the key may not steer."""
@@ -209,9 +231,12 @@ class Chooser:
                 return DeadlineExceeded("No backend can answer within the time that is left.")
             case "price":
                 return Forbidden("No backend serves this request at the price its policy allows.", code="price_limit")
-            case "not_allowed":
+            case "context" | "capability" as lacking:
+                words, code = _LACKING[lacking]
+                return BadRequest(words, code=code)
+            case "not_allowed" if all(left.why != "egress" for left in found.out):
                 return Forbidden("No backend of this model satisfies this request's policy.", code="policy_violation")
-            case _:
+            case _:  # also where nobody forbids it, but nobody who may serve it can be called from this country
                 return NoRoute("No backend serves this model now.")
 
 

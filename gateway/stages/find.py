@@ -1,5 +1,6 @@
 """The way of a request: permitted, decided, and packed with all that an attempt needs."""
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -7,6 +8,7 @@ from msgspec.structs import replace
 
 from gateway.errors import (
     BadRequest,
+    CallerError,
     DeadlineExceeded,
     GatewayError,
     GatewayFault,
@@ -22,6 +24,8 @@ from gateway.routing.complexity import complexity
 from gateway.routing.estimate import Lengths
 from gateway.routing.facts import Work
 from gateway.routing.plan import Plan
+from gateway.settings.complexity import is_concrete
+from gateway.settings.shape import Caller
 from gateway.stages.authenticate import brought
 from gateway.stages.borrow import Borrowed, narrow
 from gateway.stages.choose import Chooser, Chosen
@@ -81,7 +85,9 @@ class Finder:
             (total_s - exchange.waited_s) * 1e3,
             request is not None and request.stream,
         )
-        small = self._small(exchange, request, chosen, work) if rules.complexity and request is not None else ()
+        small = self._small(exchange, request, known) if known.smaller and request is not None else ()
+        if rules.require.jurisdictions is not None:
+            exchange.stay(rules.require.jurisdictions)
         decided = self.chooser.decide(chosen, work, call.arrived_wall)
         exchange.policies, exchange.reason = rules.names, decided.reason
         if way.shares:
@@ -89,10 +95,10 @@ class Finder:
         if not decided.order and not small:
             raise self._nowhere(decided, chosen, wants, work, exchange.started + total_s)
         places = tuple([chosen.places[one.at] for one in decided.order])
+        if (known.lends or known.fetching) and places:
+            places = self._own(exchange, request, known, places)
         if small:
             places = small + places
-        if known.lends or known.fetching:
-            places = self._own(exchange, request, known, places)
         return Way(
             places,
             b"x-request-id: %b\r\n%b" % (call.request_id.encode(), known.head),
@@ -138,6 +144,7 @@ class Finder:
             sticky=rules.affinity.by != "none" or bool(rules.split),
             lends=caller is not None and bool(caller.may.byok),
             fetching=served.fetching,
+            smaller=self._smaller(model, served, chosen, caller) if rules.complexity else {},
         )
         if self.chooser.is_timeless:
             if len(call.kept) >= _KEPT_MOST:
@@ -169,32 +176,34 @@ class Finder:
             return Full(decided, chosen.route, work, total)
         return self.chooser.refusal(decided, chosen.rules.require)
 
-    def _small(self, exchange: Exchange, request: Request, chosen: Chosen, work: Work) -> tuple[Place, ...]:
+    # --- the small model first ----------------------------------------------------------------------------------------
+
+    def _smaller(self, asked: str, served: Served, chosen: Chosen, caller: Caller | None) -> Mapping[str, str]:
+        """Which model is for which class of requests: for names that policies match, and none that is a provider's."""
+        if caller is not None and caller.may.complexity:
+            return chosen.rules.complexity
+        is_name = asked in self._catalogue.names
+        if not is_name and is_concrete(asked, served.model, [place.target.model for place in served.places]):
+            return {}
+        return self.chooser.smaller(chosen.rules, served.model)
+
+    def _small(self, exchange: Exchange, request: Request, known: "_Known") -> tuple[Place, ...]:
         """The places of the model that a policy names for requests as simple as this one; none for others.
 
         A key that may not call that model, or nobody who may serve it now, leaves the request where it asked to go.
         """
-        call = exchange.call
-        assert call.endpoint is not None
         if exchange.operation not in LANGUAGES:
             return ()
-        language = call.endpoint.wire
-        verdict = complexity(signs_of(call, request, language, needs(language, request)))
-        name = chosen.rules.complexity.get(verdict.name)
-        if name is None or not may_call(call.caller, name):
-            return ()
-        served = self._catalogue.plan(name, exchange.operation, language)
-        if not served.places or served.model == exchange.model:
-            return ()
-        other = self.chooser.instead(call, chosen, served, exchange.operation)
-        decided = self.chooser.decide(other, work, call.arrived_wall)
-        return tuple([replace(other.places[one.at], instead=served.model) for one in decided.order])
+        language = known.language
+        verdict = complexity(signs_of(exchange.call, request, language, needs(language, request)))
+        name = known.smaller.get(verdict.name)
+        return self._also(exchange, request, known, name) if name is not None else ()
+
+    # --- other models -------------------------------------------------------------------------------------------------
 
     def steer(self, way: Way, borrowed: Borrowed, exchange: Exchange, request: Request) -> Way:
         """The way as another gateway's fields narrow and order it; models named beside this one follow it."""
-        others: list[Place] = []
-        for name in borrowed.models:
-            others += self._also(exchange, request, name)
+        others = self._others(exchange, request, self._asked(exchange, request.model), borrowed.models)
         total = way.total
         if borrowed.timeout_s is not None:
             total = min(total, exchange.started + borrowed.timeout_s)
@@ -206,29 +215,145 @@ class Finder:
             copies=narrow(way.copies, borrowed, self._price_of),
         )
 
-    def fall_back(self, exchange: Exchange, request: Request, way: Way, error: GatewayError) -> Way | None:
+    def named(self, exchange: Exchange, request: Request, borrowed: Borrowed | None) -> Way | None:
+        """The way to the other models that a request names itself, where its first one has no place for it."""
+        if borrowed is None or not borrowed.models:
+            return None
+        asked = self._asked(exchange, request.model)
+        try:
+            way = self.steer(self._bare(exchange, request, asked), borrowed, exchange, request)
+        except BadRequest:
+            return None  # by what it says itself none is left
+        return self._turned(exchange, asked, way)
+
+    def instead(
+        self,
+        exchange: Exchange,
+        model: str,
+        error: GatewayError,
+        request: Request | None = None,
+        borrowed: Borrowed | None = None,
+    ) -> Way | None:
+        """The way to other models for a request whose own has no place: those it names itself, else its policy's.
+
+        None where `error` is of no cause that other models help against (what isn't permitted never is), or none of
+        them may and can serve this now.
+        """
+        if not cause_of(error):
+            return None
+        way = self.named(exchange, request, borrowed) if request is not None else None
+        if way is not None:
+            return way
+        asked = self._asked(exchange, model)
+        return self._fallen(exchange, asked, self._bare(exchange, request, asked), error, request, borrowed)
+
+    def fall_back(
+        self,
+        exchange: Exchange,
+        model: str,
+        way: Way,
+        error: GatewayError,
+        request: Request | None = None,
+        borrowed: Borrowed | None = None,
+    ) -> Way | None:
         """The way to the models that a policy names for what went wrong; None where it names none for that."""
+        if way.rules.fallback is None:
+            return None
+        return self._fallen(exchange, self._asked(exchange, model), way, error, request, borrowed)
+
+    def _fallen(
+        self,
+        exchange: Exchange,
+        asked: "_Known",
+        way: Way,
+        error: GatewayError,
+        request: Request | None,
+        borrowed: Borrowed | None,
+    ) -> Way | None:
         fallback = way.rules.fallback
         if fallback is None or cause_of(error) not in fallback.on:
             return None
-        places = tuple(place for name in fallback.models for place in self._also(exchange, request, name))
-        return replace(way, places=places, rules=replace(way.rules, fallback=None)) if places else None
+        places = self._others(exchange, request, asked, fallback.models)
+        if borrowed is not None:
+            try:
+                places = narrow(places, borrowed, self._price_of)
+            except BadRequest:
+                return None  # the request itself allows none of them
+        return self._turned(exchange, asked, replace(way, places=places, rules=replace(way.rules, fallback=None)))
 
-    def _also(self, exchange: Exchange, request: Request, name: str) -> list[Place]:
-        """The places of another model for this request, where its caller may call that and somebody may serve it."""
+    def _turned(self, exchange: Exchange, asked: "_Known", way: Way) -> Way | None:
+        """The same way, on the record as another one than was asked for; None where it leads nowhere any more."""
+        if not way.places or way.total <= self.chooser.now:
+            return None
+        exchange.model, exchange.reason = asked.model, "fallback"
+        if not exchange.attempts:
+            exchange.split, exchange.splits = "", ()  # it was part of none
+        return way
+
+    def _asked(self, exchange: Exchange, model: str) -> "_Known":
+        """What is known of the model that was asked for, which find has been asked for before."""
+        known = exchange.call.kept.get(model)
+        return known if isinstance(known, _Known) and known.finder is self else self._know(exchange, model)
+
+    def _bare(self, exchange: Exchange, request: Request | None, asked: "_Known") -> Way:
+        """A way as find makes it, without any place."""
+        return Way(
+            (),
+            b"x-request-id: %b\r\n%b" % (exchange.call.request_id.encode(), asked.head),
+            exchange.started + asked.total_s,
+            asked.passed,
+            asked.flags,
+            (),
+            asked.chosen.rules,
+            self._work(exchange, request, asked),
+            asked.chosen.lines,
+        )
+
+    def _work(self, exchange: Exchange, request: Request | None, known: "_Known") -> Work:
+        """What is decided by, as find has it."""
         call = exchange.call
-        assert call.endpoint is not None
-        served: Served = self._catalogue.plan(name, exchange.operation, call.endpoint.wire)
-        known = exchange.model, exchange.policies, exchange.reason, exchange.split, exchange.splits
-        if served.model == exchange.model or not served.places or not may_call(call.caller, served.model):
-            return []
+        wants = needs(known.language, request) if known.choosy and request is not None else NOTHING
+        session = prefix = 0
+        if known.sticky and request is not None:
+            session, prefix = keys_of(call, request, known.chosen.rules)
+        return Work(
+            len(call.body) // BYTES_PER_TOKEN,
+            self._lengths.expected(known.caller, known.model),
+            wants.tokens,
+            wants.capabilities,
+            session,
+            prefix,
+            (known.total_s - exchange.waited_s) * 1e3,
+            request is not None and request.stream,
+        )
+
+    def _others(
+        self, exchange: Exchange, request: Request | None, asked: "_Known", names: Iterable[str]
+    ) -> tuple[Place, ...]:
+        return tuple([place for name in names for place in self._also(exchange, request, asked, name)])
+
+    def _also(self, exchange: Exchange, request: Request | None, asked: "_Known", name: str) -> tuple[Place, ...]:
+        """The places of another model for this request, where its caller may call that and somebody may serve it.
+
+        It is decided by the rules of the model that was asked for; what that one requires holds there too, beside what
+        the other one's policies do.
+        """
+        call = exchange.call
+        served: Served = self._catalogue.plan(name, exchange.operation, asked.language)
+        if served.model == asked.model or not served.places or not may_call(call.caller, served.model):
+            return ()
         try:
-            found = self.find(exchange, name, request)
-        except (BadRequest, GatewayFault):
-            return []  # what can't serve this is no place to fall back to
-        finally:
-            exchange.model, exchange.policies, exchange.reason, exchange.split, exchange.splits = known
-        return [replace(place, instead=served.model) for place in found.places]
+            chosen = self.chooser.instead(call, asked.chosen, served, exchange.operation)
+            known = replace(asked, model=served.model, chosen=chosen, choosy=served.choosy, fetching=served.fetching)
+            decided = self.chooser.decide(chosen, self._work(exchange, request, known), call.arrived_wall)
+            places = tuple([replace(chosen.places[one.at], instead=served.model) for one in decided.order])
+            if (known.lends or known.fetching) and places:
+                places = self._own(exchange, request, known, places)
+        except (CallerError, GatewayFault):
+            return ()  # what can't serve this stands in for nobody
+        if places:
+            exchange.stay(chosen.rules.require.jurisdictions)
+        return places
 
 
 class _Known(Struct, frozen=True):
@@ -236,7 +361,7 @@ class _Known(Struct, frozen=True):
 
     `head` are header lines for all upstreams, `passed` and `flags` as in Way. `choosy`: what the request needs decides,
     too; `sticky`: which conversation it belongs to; `lends`: the caller may bring keys; `fetching`: some places fetch
-    what a request names.
+    what a request names. `smaller` are the models of other classes of requests, where the policies' `complexity` holds.
     """
 
     finder: Finder
@@ -252,6 +377,7 @@ class _Known(Struct, frozen=True):
     sticky: bool
     lends: bool
     fetching: bool
+    smaller: Mapping[str, str]
 
 
 def cause_of(error: GatewayError) -> str:

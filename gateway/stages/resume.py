@@ -178,7 +178,15 @@ class Resumer:
         try:
             with trial as attempt:
                 lines = way.head + place.passed(way.passed)
-                connection = await self._client.send(place, attempt, lines, body, stream=True, total=way.total)
+                connection = await self._client.send(
+                    place,
+                    attempt,
+                    lines,
+                    body,
+                    stream=True,
+                    total=way.total,
+                    jurisdictions=way.rules.require.jurisdictions,
+                )
                 try:
                     if not 200 <= attempt.status < 300:
                         raise refusal(place, attempt.status, connection.headers, b"")

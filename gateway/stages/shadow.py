@@ -120,6 +120,7 @@ class Shadows:
         )
         copy.operation, copy.model, copy.stream = exchange.operation, exchange.model, exchange.stream
         copy.bytes_in, copy.policies = exchange.bytes_in, exchange.policies
+        copy.jurisdictions = exchange.jurisdictions
         copy.splits = tuple([split for split in exchange.splits if split.copy and split.backend == place.name])
         copy.split = copy.splits[0].name if copy.splits else ""
         return copy

@@ -5,16 +5,18 @@ None of it is in a request's own numbers but its attempts, whose outcomes say `h
 
 from gateway.exchange import Attempt, Exchange
 from gateway.routing.split_rule import Tally, Why
+from gateway.settings.shape import Settings
 from gateway.telemetry import derived
 from gateway.telemetry.families import (
     HEDGE_COST,
     HEDGES,
+    RESIDENCY_REFUSALS,
     SHADOW_ATTEMPTS,
     SHADOW_COST,
     SHADOWS_DROPPED,
     SPLIT_ENDED,
 )
-from gateway.telemetry.log import Log
+from gateway.telemetry.log import Log, place_of
 from gateway.telemetry.slots import SlotWriter
 
 _WHYS: tuple[Why, ...] = ("errors", "ttft_p95")
@@ -26,6 +28,11 @@ class Beside:
     def __init__(self, slots: SlotWriter, log: Log) -> None:
         self._slots = slots
         self._log = log
+        self._country = ""
+
+    def configure(self, settings: Settings) -> None:
+        """Take over where lines are kept."""
+        self._country = settings.sinks.access_log
 
     def raced(self, backend: str, outcome: str, loser: Attempt | None) -> None:
         """A second attempt was made: won, lost, failed or left; and who lost, where somebody won."""
@@ -34,19 +41,28 @@ class Beside:
             self._slots.counter(HEDGE_COST, loser.target.backend.name).add(loser.cost_usd)
 
     def shadowed(self, copy: Exchange) -> None:
-        """A copy is over: counted, and in a line of its own that says where it was."""
+        """A copy is over: counted, and in a line of its own that says where it was, unless that must stay elsewhere."""
+        allowed = copy.jurisdictions
         for attempt in copy.attempts:
             backend = attempt.target.backend
             outcome = derived.word(attempt.outcome)
             self._slots.counter(SHADOW_ATTEMPTS, backend.name, outcome).add(1.0)
             if copy.cost_usd:
                 self._slots.counter(SHADOW_COST, backend.name).add(copy.cost_usd)
+            if derived.was_stopped(attempt):
+                self._slots.counter(RESIDENCY_REFUSALS, "connect").add(1.0)
+            if allowed is not None and self._country not in allowed:
+                self._slots.counter(RESIDENCY_REFUSALS, "access_log").add(1.0)
+                continue
+            country, processes_in = place_of(backend)
             self._log(
                 "info",
                 "shadow",
                 request_id=copy.call.request_id,
                 backend=backend.name,
                 region=backend.region,
+                country=country,
+                processes_in=[*processes_in],
                 operation=copy.operation,
                 stream=copy.stream,
                 split=copy.split,

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from gateway.errors import GatewayError, UpstreamError
-from gateway.exchange import Exchange
+from gateway.errors import RESIDENCY, GatewayError, UpstreamError
+from gateway.exchange import Attempt, Exchange
 
 OTHER = "other"
 # A name longer than this is not kept as a key of anything, whoever sent it.
@@ -58,6 +58,11 @@ def word(text: str) -> str:
         if len(_words) < _MOST_WORDS and len(text) <= LONGEST:
             _words[text] = known
     return known
+
+
+def was_stopped(attempt: Attempt) -> bool:
+    """Whether an attempt ended before a byte had left, at a place that may not see it; a backend may say that word."""
+    return attempt.outcome == RESIDENCY and not attempt.sent
 
 
 def field(name: str) -> str:

@@ -102,6 +102,24 @@ QUEUE_WAIT = Family(
     ("priority", "outcome"),
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
 )
+RESIDENCY_REFUSALS = Family(
+    "gateway_residency_refusals_total",
+    "counter",
+    "What was not let out of the countries a request must stay in: a request at a POP outside (pop) or without a "
+    "backend inside (backend), an attempt stopped before it was sent (connect), spans (otlp), log lines (access_log).",
+    ("what",),
+)
+EJECTIONS = Family(
+    "gateway_ejections_total",
+    "counter",
+    "Times a worker asked a backend nothing for a while because it failed, by what it had seen.",
+    ("backend", "why"),
+)
+RETRY_BUDGET = Family(
+    "gateway_retry_budget_ratio",
+    "gauge",
+    "Attempts after a failure as a share of the last ten seconds' requests, which retry.budget bounds.",
+)
 LOG_LINES_DROPPED = Family(
     "gateway_log_lines_dropped_total", "counter", "Log lines dropped because nobody read them fast enough."
 )
@@ -129,6 +147,9 @@ WORKER = (
     SPLIT_ENDED,
     QUEUE_LENGTH,
     QUEUE_WAIT,
+    EJECTIONS,
+    RETRY_BUDGET,
+    RESIDENCY_REFUSALS,
     LOG_LINES_DROPPED,
 )
 

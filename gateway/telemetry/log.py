@@ -16,9 +16,9 @@ from gateway.clock import Clock
 from gateway.errors import Bug, CallerError, GatewayError, UpstreamRefused
 from gateway.exchange import Exchange
 from gateway.features import Usage
-from gateway.settings.shape import Settings
+from gateway.settings.shape import Backend, Settings
 from gateway.telemetry import derived
-from gateway.telemetry.writer import Field, Level, day, encode_event
+from gateway.telemetry.writer import Count, Field, Level, day, encode_event
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 _INFO = 1
@@ -61,6 +61,8 @@ class _Who(Struct, omit_defaults=True):
     model: str = ""
     backend: str = ""
     region: str = ""
+    country: str = ""
+    processes_in: tuple[str, ...] = ()
     stream: bool = False
 
 
@@ -71,6 +73,8 @@ class _Try(Struct, omit_defaults=True):
     outcome: str
     us: int
     cost_usd: float | None = None
+    country: str = ""
+    processes_in: tuple[str, ...] = ()
 
 
 class _Line(Struct, omit_defaults=True):
@@ -100,10 +104,15 @@ _MOST_KEPT = 4096
 
 
 class AccessLog:
-    """A line for each settled request. Call `configure` before the first one and at each reload."""
+    """A line for each settled request. Call `configure` before the first one and at each reload.
 
-    def __init__(self, writer: Lines) -> None:
+    A request that must stay in some countries has none where lines are kept elsewhere; `withheld` counts those.
+    """
+
+    def __init__(self, writer: Lines, withheld: Count) -> None:
         self._put = writer.put
+        self._withheld = withheld
+        self._country = ""
         self._models = derived.Models()
         self._least = _INFO
         self._kept: dict[_Key, bytes] = {}
@@ -111,14 +120,18 @@ class AccessLog:
         self._day = self._time = b""
 
     def configure(self, settings: Settings) -> None:
-        """Take over the level and the model names that may be written. ValueError on a level nobody knows."""
+        """Take over the level, the model names that may be written, and where. ValueError on a level nobody knows."""
         self._least = rank(settings.log_level)
+        self._country = settings.sinks.access_log
         self._models = derived.Models(frozenset(settings.models))
         self._kept.clear()
 
     def settle(self, exchange: Exchange) -> None:
         """Queue the line of one finished request, where the level wants it."""
         if self._least > _INFO and rank(_urgency(exchange.error)) < self._least:
+            return
+        if exchange.jurisdictions is not None and self._country not in exchange.jurisdictions:
+            self._withheld.add(1.0)
             return
         call = exchange.call
         ended = exchange.ended
@@ -156,6 +169,7 @@ class AccessLog:
                     derived.word(tried.outcome),
                     int(((tried.ended or ended) - tried.started) * 1e6),
                     tried.cost_usd or None,
+                    *place_of(tried.target.backend),
                 )
                 for tried in attempts
             ]
@@ -186,11 +200,18 @@ class AccessLog:
             who.model = self._models.label(exchange.model)
         else:
             who.model, who.backend, who.region = exchange.model, target.backend.name, target.backend.region
+            who.country, who.processes_in = place_of(target.backend)
         encoded = _encode(who)[1:-1] + b","
         # A caller may ask for any name, of any length: what he asked for isn't kept beyond this.
         if len(self._kept) < _MOST_KEPT and len(exchange.model) <= derived.LONGEST:
             self._kept[key] = encoded
         return encoded
+
+
+def place_of(backend: Backend) -> tuple[str, tuple[str, ...]]:
+    """A backend's country, and where it computes and stores where that isn't just there; empty where nobody knows."""
+    country, processes_in = backend.country, backend.processes_in
+    return country, () if processes_in == (country,) else processes_in
 
 
 def rank(level: str) -> int:

@@ -7,6 +7,7 @@ endings are our own words, and what is left is capped.
 
 from bisect import bisect_left
 
+from gateway.errors import RESIDENCY, Bug
 from gateway.exchange import Attempt, Exchange
 from gateway.settings.shape import Settings
 from gateway.telemetry import derived
@@ -18,6 +19,7 @@ from gateway.telemetry.families import (
     LOSSES,
     OVERHEAD,
     REQUESTS,
+    RESIDENCY_REFUSALS,
     STATE_UP,
     TIME_PER_OUTPUT_TOKEN,
     TIME_TO_FIRST_TOKEN,
@@ -53,12 +55,17 @@ class Metrics:
         self._rows: dict[_Key, _Row] = {}
         self._attempts: dict[tuple[str, str], int] = {}
         self._words: set[str] = {"answered", "left", *derived.KNOWN_CODES}
+        self._country = ""
         self.log_lines_dropped: Counter = slots.counter(LOG_LINES_DROPPED)
+        self.log_lines_withheld: Counter = slots.counter(RESIDENCY_REFUSALS, "access_log")
+        self.spans_withheld: Counter = slots.counter(RESIDENCY_REFUSALS, "otlp")
         self.loop_lag: Histogram = slots.histogram(LOOP_LAG)
         self.state_up: Gauge = slots.gauge(STATE_UP)
 
     def configure(self, settings: Settings) -> None:
-        """Take over the model names that may be labels, and forget what was bound to the old ones."""
+        """Take over the model names that may be labels and where we are, and forget what was bound to the old ones."""
+        here = settings.pops.get(settings.pop)
+        self._country = here.country if here is not None else ""
         self._models = derived.Models(frozenset(settings.models))
         self._rows.clear()
 
@@ -109,6 +116,8 @@ class Metrics:
 
     def _bind(self, exchange: Exchange, key: _Key) -> _Row:
         operation, asked, backend, status, outcome = key
+        if outcome == RESIDENCY:
+            self._refused(exchange)
         slot = self._slots.slot
         model = self._models.label(asked)
         provider = "" if exchange.target is None else exchange.target.backend.provider.name
@@ -129,14 +138,28 @@ class Metrics:
                 slot(COST, model, backend),
             )
         # A caller may ask for any name, of any length: only what is configured is kept.
-        if model != derived.OTHER and len(asked) <= derived.LONGEST and len(self._rows) < _MOST_ROWS:
+        is_kept = model != derived.OTHER and len(asked) <= derived.LONGEST and len(self._rows) < _MOST_ROWS
+        if is_kept and outcome != RESIDENCY:  # which is counted above as well, each time
             self._rows[key] = row
         return row
+
+    def _refused(self, exchange: Exchange) -> None:
+        """Count a request that nobody may serve where it must stay, by what stood in the way."""
+        allowed = exchange.jurisdictions
+        if isinstance(exchange.error, Bug):
+            # An attempt that was stopped is counted as one; what was stopped before it was one, here.
+            if not any(map(derived.was_stopped, exchange.attempts)):
+                self._slots.counter(RESIDENCY_REFUSALS, "connect").add(1.0)
+        else:
+            inside = allowed is not None and self._country in allowed
+            self._slots.counter(RESIDENCY_REFUSALS, "backend" if inside else "pop").add(1.0)
 
     def _bind_attempt(self, attempt: Attempt) -> int:
         backend = attempt.target.backend.name
         at = self._slots.slot(ATTEMPTS, backend, self._word(derived.word(attempt.outcome)))
-        if len(self._attempts) < _MOST_ROWS:
+        if derived.was_stopped(attempt):
+            self._slots.counter(RESIDENCY_REFUSALS, "connect").add(1.0)
+        if attempt.outcome != RESIDENCY and len(self._attempts) < _MOST_ROWS:
             self._attempts[backend, attempt.outcome] = at
         return at
 

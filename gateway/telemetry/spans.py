@@ -19,8 +19,10 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFl
 from opentelemetry.trace.status import Status, StatusCode
 
 from gateway.exchange import Attempt, Exchange
+from gateway.settings.shape import Settings
 from gateway.telemetry import derived
 from gateway.telemetry.families import gen_ai_operation
+from gateway.telemetry.writer import Count
 
 # Names of OpenTelemetry's conventions (semantic-conventions-genai, gen-ai-spans.md; http; error), kept here because the
 # package that holds them is marked incubating and moves them about.
@@ -64,14 +66,24 @@ def remote_parent(traceparent: bytes | None, tracestate: bytes | None) -> SpanCo
 
 
 class Tracer:
-    """Turns settled exchanges into spans. The processor is the provider's, so that both end together."""
+    """Turns settled exchanges into spans. The processor is the provider's, so that both end together.
 
-    def __init__(self, provider: TracerProvider, processor: SpanProcessor) -> None:
+    Call `configure` before the first one and at each reload. A request that must stay in some countries has no spans
+    where the collector isn't known to be in one of them; `withheld` counts those that would have been sampled.
+    """
+
+    def __init__(self, provider: TracerProvider, processor: SpanProcessor, withheld: Count) -> None:
+        self._withheld = withheld
+        self._country = ""
         self._provider = provider
         self._processor = processor
         self._sampler = provider.sampler
         self._ids = provider.id_generator
         self._resource: Resource = provider.resource
+
+    def configure(self, settings: Settings) -> None:
+        """Take over where the collector is."""
+        self._country = settings.sinks.otlp
 
     def settle(self, exchange: Exchange) -> None:
         """Hand over one finished request's spans, if it is sampled."""
@@ -82,6 +94,9 @@ class Tracer:
         operation = gen_ai_operation(exchange.operation) or "request"
         sampling = self._sampler.should_sample(context, trace_id, operation, SpanKind.SERVER)
         if sampling.decision is not Decision.RECORD_AND_SAMPLE:
+            return
+        if exchange.jurisdictions is not None and self._country not in exchange.jurisdictions:
+            self._withheld.add(1.0)
             return
         own = SpanContext(trace_id, self._ids.generate_span_id(), False, _SAMPLED, sampling.trace_state)
         target = exchange.target

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gateway.telemetry.spans import Tracer
+    from gateway.telemetry.writer import Count
 
 _SERVICE = "meridian-gateway"
 
@@ -35,10 +36,11 @@ def wanted(environment: Mapping[str, str]) -> bool:
     return True
 
 
-def open_tracer(environment: Mapping[str, str], instance: str) -> "Tracer | None":
+def open_tracer(environment: Mapping[str, str], instance: str, withheld: "Count") -> "Tracer | None":
     """A tracer as OTEL_* says, or None where it says nothing; then nothing is imported and nothing paid.
 
-    `environment` is the process's own, which the SDK reads too. TracingUnspoken.
+    `environment` is the process's own, which the SDK reads too; `withheld` counts requests whose spans must not leave.
+    TracingUnspoken.
     """
     if not wanted(environment):
         return None
@@ -58,4 +60,4 @@ def open_tracer(environment: Mapping[str, str], instance: str) -> "Tracer | None
     provider = TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
     processor = BatchSpanProcessor(OTLPSpanExporter())
     provider.add_span_processor(processor)
-    return Tracer(provider, processor)
+    return Tracer(provider, processor, withheld)

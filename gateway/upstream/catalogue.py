@@ -9,9 +9,11 @@ from msgspec.structs import replace
 from gateway.routing.candidate import Candidate
 from gateway.settings.candidates import alone, candidate
 from gateway.settings.shape import Pop, Price, Provider, Secret, Settings, Target
+from gateway.upstream import orca
 from gateway.upstream.credentials import header_lines
 from gateway.upstream.names import Named, Names
 from gateway.upstream.pool import Origin, origin_of
+from gateway.upstream.probes import reports_load
 from gateway.wire import Wire, load
 from gateway.wire.bridge import CONVERSATIONS, LANGUAGES, between
 from gateway.wire.codec import codec
@@ -19,6 +21,8 @@ from gateway.wire.counting import COUNTS, counting
 from gateway.wire.raw import text_of
 
 USER_AGENT = "meridian-gateway"
+# The tier of what isn't ours: nobody looks at it, and nobody asks it how loaded it is.
+EXTERNAL = "external"
 # What isn't a configured name is the callers' to make up; beyond this many, those are forgotten and made anew.
 SPELLED_MOST = 1000
 # What costs its caller elsewhere costs nothing here.
@@ -37,7 +41,7 @@ class Place(Struct, frozen=True):
     `instead` names the model it serves where that isn't the one asked for. `fetches`: it would fetch addresses in a
     request from within our network. `others` are further paths to the same server. `lent`: the credentials are the
     caller's own. `assumes` are the lines it gets where a caller of its language left them out, each by its name with
-    the colon.
+    the colon. `reports`: its whole answers are asked for a load report (orca.py).
     """
 
     target: Target
@@ -55,6 +59,7 @@ class Place(Struct, frozen=True):
     others: tuple["Place", ...] = ()
     lent: bool = False
     assumes: tuple[tuple[bytes, bytes], ...] = ()
+    reports: bool = False
 
     @property
     def name(self) -> str:
@@ -229,12 +234,13 @@ def _by(base: str, target: Target, known: Candidate, speaks: Speech) -> Place:
         return f"POST {start}{path.replace('{model}', quote(target.model, safe=''))}{lines}".encode("latin-1")
 
     path = provider.paths[speaks.operation]
+    reports = backend.tier != EXTERNAL and reports_load(provider.probe)
     return Place(
         target=target,
         candidate=known,
         origin=origin,
         wire=speaks.wire,
-        head=head(path),
+        head=head(path) + orca.REQUEST_LINE if reports else head(path),
         stream_head=head(provider.paths.get(f"{speaks.operation}_stream", path)),
         model=target.model,
         model_json=text_of(target.model),
@@ -246,4 +252,5 @@ def _by(base: str, target: Target, known: Candidate, speaks: Speech) -> Place:
             for name, value in provider.crossing.items()
             if speaks.native
         ),
+        reports=reports,
     )

@@ -4,9 +4,10 @@ import asyncio
 import ssl
 
 from gateway.clock import Clock
-from gateway.errors import DeadlineExceeded, GatewayError, UpstreamDisconnected, UpstreamError
+from gateway.errors import RESIDENCY, Bug, DeadlineExceeded, GatewayError, UpstreamDisconnected, UpstreamError
 from gateway.exchange import Attempt
 from gateway.outbox import Outbox
+from gateway.routing.filters import within
 from gateway.settings.shape import Settings
 from gateway.sweep import Sweeper
 from gateway.upstream.catalogue import Place
@@ -59,14 +60,26 @@ class UpstreamClient:
         self._tls = context
 
     async def send(
-        self, place: Place, attempt: Attempt, head: bytes, body: bytes, *, stream: bool, total: float
+        self,
+        place: Place,
+        attempt: Attempt,
+        head: bytes,
+        body: bytes,
+        *,
+        stream: bool,
+        total: float,
+        jurisdictions: frozenset[str] | None = None,
     ) -> UpstreamConnection:
         """The connection on which a place has answered: with its head where `stream`, whole otherwise.
 
         `total` is when the whole request must be over, in monotonic seconds. A kept connection that turns out to have
         been closed is replaced once, by a fresh one, and only where not one byte was received. Raises UpstreamError or
-        DeadlineExceeded; the connection is then closed, as it is when this call is cancelled.
+        DeadlineExceeded; the connection is then closed, as it is when this call is cancelled. Bug, before anything is
+        dialled, where a path to the place leads out of the `jurisdictions` (None: there are none).
         """
+        if jurisdictions is not None:
+            for path in (place, *place.others):
+                assert_within(path, jurisdictions)
         monotonic = self._clock.monotonic
         timeouts = place.target.timeouts
         connection = (self._pools.get(place.origin) or self.pool(place.origin)).take()
@@ -150,6 +163,12 @@ class UpstreamClient:
         """End everything under way with an error of ours."""
         for pool in self._pools.values():
             pool.break_off(error)
+
+
+def assert_within(place: Place, jurisdictions: frozenset[str]) -> None:
+    """Bug where a place computes or stores anywhere else, or nobody knows where: the last look before bytes leave."""
+    if not within(place.candidate.processes_in, jurisdictions):
+        raise Bug("A place was to be asked that may not see this request.", code=RESIDENCY)
 
 
 def _pieces(place: Place, head: bytes, body: bytes, *, stream: bool) -> list[bytes]:

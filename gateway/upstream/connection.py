@@ -23,6 +23,7 @@ from gateway.errors import (
     UpstreamTruncated,
 )
 from gateway.outbox import Outbox, Outgoing
+from gateway.tcp_info import rtt_ms
 from gateway.upstream.head import (
     END,
     HEAD_BYTES,
@@ -157,6 +158,10 @@ class UpstreamConnection(asyncio.Protocol):
     def content_type(self) -> bytes:
         """The answer's content type in lower case, nothing where it has none."""
         return field(self._low, b"\r\ncontent-type:") or b""
+
+    def rtt_ms(self) -> float | None:
+        """The round trip to its other end in milliseconds, where the kernel has measured it."""
+        return None if self.closed else rtt_ms(self._transport.sock())
 
     def send(self, data: list[bytes], *, most_bytes: int, stream: bool) -> asyncio.Future[None]:
         """Write a request; the future is the arrival of its answer: its head where `stream`, all of it otherwise.

@@ -470,6 +470,11 @@ class Health:
     def rows(self) -> list[BackendState]:
         return [record.shown(self._now) for record in self._records.values()]
 
+    def ejections(self) -> list[tuple[str, str, int]]:
+        """The backends that were ever ejected, why they were the last time, and how often in all."""
+        rows = ((record, record.row) for record in self._records.values())
+        return [(row.name, record.why, row.ejections) for record, row in rows if row.ejections]
+
     # --- what answers say ---------------------------------------------------------------------------------------------
 
     def reported(self, backend: str, reading: Reading, now: float) -> None:

@@ -71,6 +71,7 @@ class Pool:
         self._dials: set[Watch] = set()
         self._broken_off: GatewayError | None = None
         self._failed_at = -AVOIDED_S
+        self._measured_at = float("-inf")
         self.dialling = 0
         self.closing = False
 
@@ -94,6 +95,17 @@ class Pool:
             if not connection.closed:
                 return connection
         return None
+
+    def rtt_ms(self) -> float | None:
+        """The kernel's word on the idle connection that was used last; None where none was since it was asked before.
+
+        A connection that lies idle has nothing new to say. One that was busy at the time is asked another time.
+        """
+        if not self._idle or self._idle[-1].idle_since <= self._measured_at:
+            return None
+        newest = self._idle[-1]
+        self._measured_at = newest.idle_since
+        return newest.rtt_ms()
 
     async def connect(self, within_s: float) -> UpstreamConnection:
         """A new connection.

@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from gateway.settings.shape import Backend, Settings
-from gateway.upstream.catalogue import USER_AGENT
+from gateway.upstream.catalogue import EXTERNAL, USER_AGENT
 from gateway.upstream.credentials import header_lines
 from gateway.upstream.pool import Origin, origin_of
 from gateway.upstream.probes import KINDS
@@ -13,7 +13,6 @@ from gateway.upstream.probes.reading import UNKNOWN, Ask, Reading, Site
 
 # What a server doesn't tell is noted when this many looks agree: one answer may be lost.
 AGREED: Final = 3
-EXTERNAL: Final = "external"
 _ANY: Final = "*"
 
 # Signals without a name we know, and paths that don't answer.
@@ -28,7 +27,7 @@ class Watched:
         self.name = backend.name
         self._key = header_lines(backend.provider.auth, backend.api_key)
         self._ways = [(origin_of(url), urlsplit(url).path.rstrip("/")) for url in backend.base_urls]
-        self.reader = KINDS[backend.provider.probe](Site(models, self._ways[0][0].port))
+        self.reader = KINDS[backend.provider.probe](Site(models, self._ways[0][0].port, backend.metrics_port))
         self.busy = False
         self.due = 0.0
         self.reading = UNKNOWN

@@ -4,16 +4,33 @@ from collections.abc import Mapping
 
 from gateway.exchange import Attempt, Call, Exchange
 from gateway.features import Usage
-from gateway.settings.shape import Backend, Caller, Provider, Settings, Target
+from gateway.settings.shape import Backend, Caller, Provider, Settings, Sinks, Target
 
 PROVIDER = Provider(name="vllm", speaks="openai_chat")
-FRANKFURT = Backend(name="vllm-fra-1", provider=PROVIDER, base_urls=("http://10.1.0.7:8000",), region="eu-central")
+FRANKFURT = Backend(
+    name="vllm-fra-1",
+    provider=PROVIDER,
+    base_urls=("http://10.1.0.7:8000",),
+    region="eu-central",
+    country="DE",
+    processes_in=("DE",),
+)
 TARGET = Target(backend=FRANKFURT, model="meta/Llama-3.1-8B")
 CALLER = Caller(name="clinic-web", team="clinic", digest=b"")
 ARRIVED_WALL = 1_700_000_000.25
 
 
-def settings(*models: str, log_level: str = "info") -> Settings:
+class Counting:
+    """A counter that is read."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def add(self, amount: float) -> None:
+        self.value += amount
+
+
+def settings(*models: str, log_level: str = "info", sinks: Sinks = Sinks()) -> Settings:  # noqa: B008  (frozen)
     names = models or ("llama-3.1-8b",)
     return Settings(
         models=dict.fromkeys(names, (TARGET,)),
@@ -21,6 +38,7 @@ def settings(*models: str, log_level: str = "info") -> Settings:
         callers=(CALLER,),
         state="memory",
         log_level=log_level,
+        sinks=sinks,
     )
 
 

@@ -49,6 +49,7 @@ class Led:
 
     def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket, listening: socket.socket) -> None:
         self.process = process
+        self.slots_path = ""
         self.channel = channel
         self.listening = listening
         self.heard: list[Message] = []
@@ -184,6 +185,7 @@ async def led(settings: Settings | None = None, *, before: str = "", unix: Path 
         )
         theirs.close()
         worker = Led(process, ours, listening)
+        worker.slots_path = slots.name
         loop = asyncio.get_running_loop()
         listeners = [loop.create_task(work()) for work in (worker.take_in, worker.read_log, worker.read_complaint)]
         try:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from gateway.clock import HandClock, RealClock
 from gateway.mock.options import MockOptions
 from gateway.mock.server import MockServer
-from gateway.routing.policy import Policy
+from gateway.routing.policy import Fallback, Match, Policy
 from gateway.settings.keys import digest_of
 from gateway.settings.shape import Caller, May
 from gateway.stages.attempt import Attempter
@@ -75,12 +75,19 @@ async def house(
     slots: int = 1,
     by_hand: bool = False,
     callers: tuple[Caller, ...] = (CALLER, HIGH),
+    others: tuple[str, ...] = (),
 ) -> AsyncIterator[House]:
+    """`others` are further models, each at a stand-in of its own with as many slots, which is called as it is."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(MockServer(MockOptions(slots=slots)))
         server.set_faults(faults)
         rows = [replace(backend("first", server.url), slots=slots)]
-        told = settings_for({MODEL: rows}, callers=callers, policies=policies)
+        models = {MODEL: rows}
+        for name in others:
+            beside = await stack.enter_async_context(MockServer(MockOptions(slots=slots)))
+            models[name] = [replace(backend(name, beside.url), slots=slots)]
+        told = settings_for(models, callers=callers, policies=policies)
+        told = replace(told, aliases=frozenset({"openrouter", "litellm"}))
         clock = HandClock() if by_hand else RealClock()
         gateway = await stack.enter_async_context(Inside(told, clock, sweeps=not by_hand))
         async with AsyncExitStack() as lines:
@@ -237,6 +244,83 @@ async def test_when_the_backend_dies_everyone_is_told() -> None:
         assert {answer.status for answer in answers} <= {502, 503}
         await on.room_has(0)
         await on.at_rest()
+
+
+# --- other models -----------------------------------------------------------------------------------------------------
+
+TURNS = Policy("turns", match=Match(models=(MODEL,)), queue_s=2.0, fallback=Fallback(("spare",)))
+
+
+async def test_who_waited_in_vain_is_answered_by_his_policys_other_model() -> None:
+    async with house("stall", by_hand=True, policies=(TURNS,), others=("spare",)) as on:
+        await on.occupies()
+        line = await on.waits()
+        on.passes(2.0)
+        answer = await line.answer()
+        assert answer.status == 200
+        assert (answer.headers["x-gateway-model"], answer.headers["x-gateway-reason"]) == ("spare", "fallback")
+        assert "queue;dur=2000" in answer.headers["server-timing"]
+        [exchange] = on.gateway.settled
+        assert (exchange.model, exchange.outcome, len(exchange.attempts)) == ("spare", "answered", 1)
+        assert exchange.waited_s == pytest.approx(2.0)
+        assert on.first.ledger.request_count == 2
+
+
+async def test_who_has_no_time_left_after_his_wait_has_none_for_another_model() -> None:
+    async with house("stall", by_hand=True, policies=(TURNS,), others=("spare",)) as on:
+        await on.occupies()
+        line = await on.waits(within_s=1.5)
+        on.passes(1.5)
+        assert (await line.answer()).status == 503
+        assert on.gateway.settled[0].attempts == []
+
+
+async def test_whose_backend_dies_while_he_waits_goes_to_the_other_model() -> None:
+    async with house("stall", policies=(replace(TURNS, queue_s=100.0),), others=("spare",)) as on:
+        first = await on.occupies()
+        line = await on.waits()
+        on.gateway.health.drain("first", on.gateway.clock.monotonic())
+        first[0].leave()
+        answer = await line.answer()
+        assert (answer.status, answer.headers["x-gateway-model"]) == (200, "spare")
+
+
+@pytest.mark.parametrize("field", ["models", "fallbacks"])
+async def test_who_names_other_models_waits_for_none_while_one_of_them_is_free(field: str) -> None:
+    async with house("stall", others=("spare",)) as on:
+        await on.occupies()
+        named: dict[str, object] = {field: [MODEL, "spare"]}
+        line = await on.asks(key=KEY, path=CHAT, headers=None, stream=False, **named)
+        answer = await line.answer()
+        assert answer.status == 200
+        assert (answer.headers["x-gateway-model"], answer.headers["x-gateway-reason"]) == ("spare", "fallback")
+        assert "queue" not in answer.headers["server-timing"]
+        assert len(on.gateway.room) == 0
+
+
+async def test_who_names_other_models_that_are_full_too_waits_for_his_first() -> None:
+    async with house("stall*1", others=("spare",)) as on:
+        [stuck, _] = await on.occupies()
+        on.gateway.health.hold("spare", 2)
+        waiting = await on.asks(stream=False, models=["spare"])
+        await on.room_has(1)
+        stuck.leave()
+        answer = await waiting.answer()
+        assert (answer.status, answer.headers["x-gateway-model"]) == (200, MODEL)
+        assert answer.headers["x-gateway-reason"] != "fallback"
+        on.gateway.health.hold("spare", -2)
+
+
+async def test_a_model_he_named_that_has_come_free_serves_who_waited_in_vain() -> None:
+    async with house("stall", by_hand=True, policies=(Policy("hasty", queue_s=2.0),), others=("spare",)) as on:
+        await on.occupies()
+        on.gateway.health.hold("spare", 2)
+        line = await on.asks(stream=False, models=["spare"])
+        await on.room_has(1)
+        on.gateway.health.hold("spare", -2)
+        on.passes(2.0)
+        answer = await line.answer()
+        assert (answer.status, answer.headers["x-gateway-model"]) == (200, "spare")
 
 
 # --- the rest of the house --------------------------------------------------------------------------------------------

@@ -1,12 +1,13 @@
 """A database of addresses: what it says in each shape there is, and what becomes of it when its file changes."""
 
 import logging
+import resource
 from pathlib import Path
 
 import pytest
 
 from gateway.exchange import Origin
-from gateway.server.geoip import LOOK_EVERY_S, GeoIp, say
+from gateway.server.geoip import LOOK_EVERY_S, PIECE_BYTES, GeoIp, say
 from tests.doubles.mmdb import MARKER, Value, mmdb, write_mmdb
 
 ADDRESS = "81.2.69.160"
@@ -202,6 +203,103 @@ def test_a_database_that_breaks_while_it_is_asked_is_asked_no_more(tmp_path: Pat
         ("info", "geoip database read"),
         ("error", "geoip database is broken"),
     ]
+
+
+def large(record: Value) -> bytes:
+    """A database of two pieces and a little more: its records are far behind its tree."""
+    tree, marker, about = mmdb({NETWORK: record}).rpartition(MARKER)
+    return tree + bytes(2 * PIECE_BYTES) + marker + about
+
+
+def test_a_file_that_is_overwritten_where_it_lies_harms_nobody(tmp_path: Path) -> None:
+    """Mapped, a file that was cut off would kill this very process."""
+    path, told = tmp_path / "d.mmdb", Told()
+    path.write_bytes(large(FLAT))
+    known = opened(path, told)
+    with path.open("r+b") as file:
+        file.truncate(0)
+        assert known.find(ADDRESS).country == "GB"
+        fresh = large({"country_code": "IE"})
+        for upto in (100, PIECE_BYTES, len(fresh) - 10):
+            file.seek(0)
+            file.write(fresh[:upto])
+            file.flush()
+            known.sweep(upto * LOOK_EVERY_S)
+            assert known.find(ADDRESS).country == "GB"
+    path.write_bytes(fresh)
+    for sweep in range(5):
+        known.sweep(2 * len(fresh) * LOOK_EVERY_S + sweep)
+    assert (known.find(ADDRESS).country, told.changes) == ("IE", 1)
+    assert ("error", "geoip database can't be read", "the last good one stays in use") in told.lines
+
+
+def test_a_large_file_is_copied_a_piece_at_a_sweep(tmp_path: Path) -> None:
+    path, told = tmp_path / "d.mmdb", Told()
+    write_mmdb(path, {NETWORK: FLAT})
+    known = opened(path, told)
+    replace_by(path, large({"country_code": "IE"}))
+    seen = []
+    for sweep in range(4):
+        known.sweep(LOOK_EVERY_S + sweep)
+        seen.append(known.find(ADDRESS).country)
+    assert seen == ["GB", "GB", "IE", "IE"]
+    assert told.changes == 1
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_refused_and_read_again(tmp_path: Path) -> None:
+    path, told = tmp_path / "d.mmdb", Told()
+    write_mmdb(path, {NETWORK: FLAT})
+    known = opened(path, told)
+    path.write_bytes(large({"country_code": "IE"}))
+    known.sweep(0.0)
+    with path.open("ab") as file:
+        file.write(b"more")
+    known.sweep(0.1)
+    known.sweep(0.2)
+    assert (known.find(ADDRESS).country, told.changes) == ("GB", 0)
+    assert told.lines[-1] == ("error", "geoip database can't be read", "the last good one stays in use")
+    replace_by(path, large({"country_code": "IE"}))
+    for sweep in range(3):
+        known.sweep(LOOK_EVERY_S + sweep)
+    assert (known.find(ADDRESS).country, told.changes) == ("IE", 1)
+
+
+def test_without_room_for_a_copy_the_last_good_one_is_kept(tmp_path: Path) -> None:
+    path, told = tmp_path / "d.mmdb", Told()
+    write_mmdb(path, {NETWORK: FLAT})
+    known = opened(path, told)
+    replace_by(path, large({"country_code": "IE"}))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (PIECE_BYTES + 1, hard))
+    try:
+        known.sweep(0.0)
+        known.sweep(0.1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    known.sweep(0.2)
+    assert known.find(ADDRESS).country == "GB"
+    assert told.lines[1:] == [("error", "geoip database can't be read", "the last good one stays in use")]
+
+
+def test_a_torn_tree_is_refused(tmp_path: Path) -> None:
+    path, told = tmp_path / "d.mmdb", Told()
+    torn = bytearray(mmdb({f"{first}.0.0.0/24": FLAT for first in (3, 7)}))
+    at = torn.index(b"country_code")
+    torn[at - 2 : at] = b"\xff\xff"
+    path.write_bytes(torn)
+    assert opened(path, told).find("7.0.0.1") == Origin("7.0.0.1")
+    assert told.lines == [("error", "geoip database can't be read", "origins by address are unknown")]
+
+
+def test_one_that_is_closed_while_it_reads_reads_no_more(tmp_path: Path) -> None:
+    path, told = tmp_path / "d.mmdb", Told()
+    write_mmdb(path, {NETWORK: FLAT})
+    known = opened(path, told)
+    replace_by(path, large(FLAT))
+    known.sweep(0.0)
+    known.close()
+    known.sweep(0.1)
+    assert (known.find(ADDRESS), told.changes) == (Origin(ADDRESS), 0)
 
 
 def test_a_closed_one_knows_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from gateway.exchange import Call, Origin
 from gateway.routing.policy import Require
 from gateway.server.pops import Own, answer, centre, ranked
-from gateway.server.tcp_info import Trip, Trips
+from gateway.server.trips import Trip, Trips
 from gateway.settings.countries import countries
 from gateway.settings.shape import Caller, Pop, Settings
 

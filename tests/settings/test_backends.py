@@ -64,6 +64,29 @@ def test_what_policies_choose_by_reaches_the_backend(tree: Tree) -> None:
     assert (found.hardware, found.elastic, found.usd_per_kwh, found.grams) == ("npu", True, 0.2, ())
 
 
+def test_metrics_may_be_at_another_port(tree: Tree) -> None:
+    row = "v: {provider: triton_generate, base_url: 'http://127.0.0.1:2000'"
+    assert backend(tree, row + ", metrics_port: 8002}").metrics_port == 8002
+    assert backend(tree, row + "}").metrics_port == 0
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ("provider: vllm, metrics_port: 22", "22 is no port of a model server; use 80, 443, or one from 1024 up"),
+        ("provider: vllm, metrics_port: 0", "0 is no port of a model server; use 80, 443, or one from 1024 up"),
+        ("provider: mlx, metrics_port: 8002", "nobody looks at the metrics of mlx; remove it"),
+        (
+            "provider: vllm, tier: external, metrics_port: 8002",
+            "nobody looks at an external backend; remove it, or add tier: self_hosted",
+        ),
+    ],
+)
+def test_a_port_of_metrics_that_nobody_reads_is_refused(tree: Tree, row: str, line: str) -> None:
+    said = tree.said(config(f"v: {{{row}, base_url: 'http://127.0.0.1:2000'}}"), KEY)
+    assert said == [f"gateway.yaml:4: backends.v.metrics_port: {line}"]
+
+
 HOURLY = tuple(float(hour * 10) for hour in range(24))
 
 

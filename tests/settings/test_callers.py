@@ -27,7 +27,7 @@ keys:
     team: clinic
     hash: "{HASH}"
     expires: "2027-01-01"
-    may: {{policies: [cheap], priority: high, plan: true, byok: [anthropic]}}
+    may: {{policies: [cheap], priority: high, plan: true, byok: [anthropic], complexity: true}}
 """
     tree.write("policies/cheap.yaml", "prefer: {objective: cost}\n")
     tree.write("callers.yaml", text)
@@ -38,7 +38,7 @@ keys:
             digest=bytes.fromhex(HASH),
             models=("llama-*", "gpt-4o"),
             expires_at=1798761600.0,
-            may=May(("cheap",), "high", plan=True, byok=("anthropic",)),
+            may=May(("cheap",), "high", plan=True, byok=("anthropic",), complexity=True),
         ),
     )
 

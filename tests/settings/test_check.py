@@ -132,6 +132,12 @@ def test_the_schema_is_json_and_names_every_key_of_the_file() -> None:
     assert found["additionalProperties"] is False
 
 
+def test_the_schema_holds_that_of_callers_and_what_their_keys_may_do() -> None:
+    found = json.loads(schema())
+    assert set(found["$defs"]["CallersFile"]["properties"]) == {"teams", "keys"}
+    assert found["$defs"]["MayRow"]["properties"]["complexity"]["type"] == "boolean"
+
+
 def test_the_schema_holds_that_of_a_policy() -> None:
     found = json.loads(schema())
     policy = found["$defs"]["PolicyFile"]

@@ -23,14 +23,18 @@ models:
   small: [{backend: iad-1, model: s, context_window: 2000}]
   mixed: [{backend: iad-1, model: x}, {backend: lost, model: x}]
   "any/*": [{backend: iad-1, model: "*"}]
+  "chat-*": [{backend: fra-1, model: l}]
 """
 POPS = """\
 fra: {url: "https://f.example", region: eu, country: DE, location: [50, 8]}
 iad: {url: "https://i.example", region: us, country: US, location: [39, -77]}
 """
 CALLERS = f"""\
-teams: {{clinic: {{tags: {{data: personal}}, models: ["llama", "t*"]}}, strict: {{jurisdictions: [EU]}}}}
-keys: {{web: {{team: clinic, hash: "{HASH}"}}, lab: {{team: strict, hash: "{"cd" * 32}"}}}}
+teams: {{clinic: {{tags: {{data: personal}}, models: ["llama", "t*"]}}, strict: {{jurisdictions: [EU]}}, open: {{}}}}
+keys:
+  web: {{team: clinic, hash: "{HASH}"}}
+  lab: {{team: strict, hash: "{"cd" * 32}"}}
+  free: {{team: open, hash: "{"ef" * 32}", may: {{complexity: true}}}}
 """
 HARMLESS = "retry: {attempts: 3}\n"
 
@@ -48,6 +52,7 @@ def said(tree: Tree, when: str, then: str, policy: str = HARMLESS, fleet: str = 
 
 EU = "require: {jurisdictions: [EU]}\n"
 FAST = "prefer: {objective: latency}\n"
+SMALL = "match: {models: [llama, 'any/*', 'chat-*']}\ncomplexity: {simple: small}\n"
 
 
 @pytest.mark.parametrize(
@@ -70,9 +75,14 @@ FAST = "prefer: {objective: latency}\n"
         ("model: llama, key: lab", "order: [fra-1]", FAST),
         ("model: small, key: web", "refused: model_not_allowed", FAST),
         ("model: llama, pop: iad", "first: iad-1", FAST),
-        ("model: llama", "model: llama", "complexity: {simple: small}\n"),
-        ("model: llama, complexity: complex", "model: llama", "complexity: {simple: small}\n"),
-        ("model: llama, complexity: simple", "model: small, first: iad-1", "complexity: {simple: small}\n"),
+        ("model: llama", "model: llama", SMALL),
+        ("model: llama, complexity: complex", "model: llama", SMALL),
+        ("model: llama, complexity: simple", "model: small, first: iad-1", SMALL),
+        ("model: any/thing, complexity: simple", "model: any/thing", SMALL),
+        ("model: chat-fast, complexity: simple", "model: small", SMALL),
+        ("model: any/thing, key: free, complexity: simple", "model: small", SMALL),
+        ("model: pair, complexity: simple", "model: pair", "complexity: {simple: small}\n"),
+        ("model: pair, key: free, complexity: simple", "model: small", "complexity: {simple: small}\n"),
         ("model: llama", "first: fra-1", f"{FAST}split: [{{name: s, to: {{backend: iad-1}}, percent: 30}}]\n"),
         ("model: llama", "first: iad-1", f"{FAST}split: [{{name: s, to: {{backend: iad-1}}, percent: 100}}]\n"),
     ],

@@ -310,6 +310,22 @@ def test_a_glob_that_matches_nothing_here_is_noted(tree: Tree) -> None:
     ]
 
 
+def test_complexity_of_a_policy_that_names_no_model_is_noted(tree: Tree) -> None:
+    put(
+        tree,
+        a="match: {keys: [web]}\ncomplexity: {simple: llama-3.1-8b}\n",
+        b="match: {models: [llama-3.1-8b]}\ncomplexity: {simple: llama-3.1-8b}\n",
+        c="rank: 1\ncomplexity: {simple: llama-3.1-8b}\n",
+    )
+    reading = tree.reading(FLEET)
+    assert reading.problems == []
+    what = "is for no name, since match has no models: it holds for keys with may: {complexity: true} only"
+    assert [str(note).replace(f"{tree.root}/", "") for note in reading.notes] == [
+        f"p/a.yaml:2: complexity: {what}; add models to match",
+        f"p/c.yaml:2: complexity: {what}; add models to match",
+    ]
+
+
 def test_under_dev_the_names_it_brings_are_known(tree: Tree) -> None:
     text = "match: {models: [mock/frankfurt, ollama/x], keys: [dev], teams: [dev]}\nretry: {attempts: 1}\n"
     assert said(tree, ServeOptions(dev=True), a=text) == []

@@ -10,7 +10,7 @@ from gateway.settings import models
 from gateway.settings.fields import Row
 from gateway.settings.options import ServeOptions
 from gateway.settings.reader import Reader, is_loopback
-from gateway.settings.shape import Caps, Deadlines, Listen, Settings, Tls, TrustedProxy
+from gateway.settings.shape import Caps, Deadlines, Listen, Settings, Sinks, Tls, TrustedProxy
 from gateway.settings.yaml import Value
 from tests.settings.conftest import Tree
 
@@ -197,7 +197,7 @@ def test_a_policy_is_part_of_the_revision(tree: Tree) -> None:
 def test_keys_without_effect_are_noted(tree: Tree) -> None:
     text = f"""\
 {HEAD}decisions: {{keep: 10}}
-sinks: {{otlp: {{country: DE}}}}
+sinks: {{ledger: {{country: DE}}, otlp: {{url: 'http://127.0.0.1:4318', country: FR}}, access_log: {{country: DE}}}}
 backends:
   a: {{provider: mock, base_url: 'http://127.0.0.1:2000', hardware: {{class: gpu}}, carbon_g_per_kwh: 5}}
 models: {{m: [{{backend: a, model: m, weight: 2}}]}}
@@ -207,10 +207,28 @@ trusted_proxies: [{{from: 10.0.0.0/8, address: x-forwarded-for}}, {{from: cloudf
     notes = [str(note).replace(f"{tree.root}/", "") for note in reading.notes]
     assert notes == [
         "gateway.yaml:3: decisions: has no effect in this version",
-        "gateway.yaml:4: sinks: has no effect in this version",
+        "gateway.yaml:4: sinks.ledger: has no effect in this version",
+        "gateway.yaml:4: sinks.otlp.url: has no effect in this version",
     ]
     assert reading.settings is not None
     assert reading.settings.geoip_db == "geo.mmdb"
+
+
+def test_standard_output_is_where_the_pop_is_and_traces_are_nowhere_unless_said(tree: Tree) -> None:
+    tree.write("pops.yaml", "fra: {url: 'https://fra.gw.example', region: eu, country: DE, location: [50.1, 8.7]}\n")
+    assert tree.settings(HEAD).sinks == Sinks()
+    assert tree.settings(HEAD + "pop: fra\n").sinks == Sinks(otlp="", access_log="DE")
+    told = HEAD + "pop: fra\nsinks: {otlp: {country: FR}, access_log: {country: US}}\n"
+    assert tree.settings(told).sinks == Sinks(otlp="FR", access_log="US")
+    assert tree.reading(told).notes == []
+
+
+def test_a_sink_without_a_country_or_with_none_that_exists_is_wrong(tree: Tree) -> None:
+    assert tree.said(HEAD + "sinks: {otlp: {country: UK}}\n") == [
+        "gateway.yaml:3: sinks.otlp.country: UK isn't an ISO 3166-1 code; write GB (United Kingdom)"
+    ]
+    [line] = tree.said(HEAD + "sinks: {access_log: {url: 'https://logs.example'}}\n")
+    assert line.startswith("gateway.yaml:3: sinks.access_log.country: is missing")
 
 
 def test_a_proxy_must_be_a_network_or_somebody_known(tree: Tree) -> None:

@@ -197,6 +197,8 @@ def test_a_policys_patience_is_its_places() -> None:
         ("not_allowed", Forbidden, "policy_violation"),
         ("unavailable", NoRoute, "no_backend_available"),
         ("slo", NoRoute, "no_backend_available"),
+        ("context", BadRequest, "context_length_exceeded"),
+        ("capability", BadRequest, "unsupported_feature"),
     ],
 )
 def test_what_a_plan_without_a_place_means(refused: str, kind: type[GatewayError], reason: str) -> None:

@@ -23,10 +23,9 @@ from gateway.errors import (
 from gateway.exchange import Exchange
 from gateway.features import Request
 from gateway.routing.estimate import Lengths
-from gateway.routing.policy import Fallback, Match, Policy, Require, Split
+from gateway.routing.policy import Match, Policy, Require, Split
 from gateway.routing.snapshot import Load, Snapshot
-from gateway.settings.shape import Caller, Target
-from gateway.stages.borrow import Borrowed
+from gateway.settings.shape import Caller, May, Target
 from gateway.stages.choose import Chooser
 from gateway.stages.find import Finder, cause_of
 from gateway.stages.trial import Way
@@ -163,6 +162,69 @@ def test_the_small_model_is_enough_where_the_large_one_is_away() -> None:
     assert names(bench.find()[1]) == ["three"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "is_so"),
+    [
+        ("large", True),
+        ("big-2", True),
+        ("large-by-glob", True),
+        ("one/big-1", False),
+        ("big-1", False),
+        ("any/big-1", False),
+    ],
+)
+@pytest.mark.parametrize("opts_in", [False, True])
+def test_who_asks_for_a_providers_model_gets_that_unless_his_key_opts_in(
+    asked: str, *, is_so: bool, opts_in: bool
+) -> None:
+    names_all = replace(SIMPLE, match=Match(models=("*",)))
+    bench = Bench(names_all, caller=replace(CALLER, may=May(complexity=opts_in)))
+    one, _ = bench.settings.models["large"]
+    big = (replace(one, model="big-1"),)
+    # A name that is also what its place is asked for is a name all the same.
+    rows = {**bench.settings.models, "large": big, "big-2": (replace(one, model="big-2"),), "*-by-glob": big}
+    rows["any/*"] = (replace(one, model="*"),)
+    told = replace(bench.settings, models=rows)
+    chooser = Chooser(told, Snapshot(), bench.clock)
+    bench.finder = Finder("here", Catalogue(told), chooser, lambda _: None, Lengths())
+    _, way = bench.find(asked)
+    assert names(way) == (["three", "one"] if is_so or opts_in else ["one"])
+
+
+@pytest.mark.parametrize("opts_in", [False, True])
+def test_a_policy_that_names_no_model_moves_nobody_who_did_not_opt_in(*, opts_in: bool) -> None:
+    everybodys = replace(SIMPLE, match=Match(keys=(CALLER.name,)))
+    bench = Bench(everybodys, caller=replace(CALLER, may=May(complexity=opts_in)))
+    assert names(bench.find()[1]) == (["three", "one", "two"] if opts_in else ["one", "two"])
+
+
+def test_a_policy_that_a_header_names_moves_only_the_names_it_matches() -> None:
+    other = replace(SIMPLE, match=Match(models=("small",)))
+    bench = Bench(other, caller=replace(CALLER, may=May(policies=(other.name,))))
+    exchange, way = bench.find(**{"x-gateway-policy": other.name})
+    assert (names(way), exchange.policies) == (["one", "two"], (other.name,))
+
+
+def test_what_the_small_model_may_not_be_asked_for_leaves_the_request_where_it_was() -> None:
+    """A policy's word on the large one, which a header leans on, is none on the small one."""
+    bench = Bench(replace(SIMPLE, priority="high"))
+    assert names(bench.find(**{"x-gateway-priority": "high"})[1]) == ["one", "two"]
+
+
+def test_a_small_model_that_would_fetch_is_shown_no_addresses() -> None:
+    hard = replace(SIMPLE, complexity={"complex": "small"})
+    bench = Bench(hard)
+    rows = bench.settings.models
+    own = replace(rows["small"][0].backend, tier="self_hosted")
+    told = replace(bench.settings, models={**rows, "small": (replace(rows["small"][0], backend=own),)})
+    bench.finder = Finder("here", Catalogue(told), Chooser(told, Snapshot(), bench.clock), lambda _: None, Lengths())
+    exchange, _ = bench.ask()
+    seen = [{"type": "image_url", "image_url": {"url": "http://169.254.169.254/latest"}}, {"type": "text", "text": "?"}]
+    body = json.dumps({"model": "large", "messages": [{"role": "user", "content": seen}]}).encode()
+    way = bench.finder.find(exchange, "large", load("openai_chat").read_request(body))
+    assert names(way) == ["one", "two"]
+
+
 def test_what_the_asked_model_requires_holds_for_the_small_one() -> None:
     stays = Policy("stays", match=Match(models=("large",)), require=Require(no_training=True))
     bench = Bench(SIMPLE, stays)
@@ -171,49 +233,7 @@ def test_what_the_asked_model_requires_holds_for_the_small_one() -> None:
     assert told.value.reason == "policy_violation"
 
 
-# --- other models -----------------------------------------------------------------------------------------------------
-
-
-def falls_back(*models: str, on: tuple[str, ...] = ("unavailable",)) -> Policy:
-    return Policy("falls", match=Match(models=("large",)), fallback=Fallback(models, frozenset(on)))
-
-
-def test_another_model_is_tried_for_the_causes_that_are_named() -> None:
-    bench = Bench(falls_back("small", "large", "nobodys"))
-    exchange, request = bench.ask()
-    way = bench.finder.find(exchange, "large", request)
-    other = bench.finder.fall_back(exchange, request, way, UpstreamBroken("Broken."))
-    assert other is not None
-    assert [(place.name, place.instead) for place in other.places] == [("three", "small")]
-    assert (exchange.model, exchange.policies) == ("large", ("falls",))
-    assert bench.finder.fall_back(exchange, request, other, UpstreamBroken("Broken.")) is None
-    assert bench.finder.fall_back(exchange, request, way, UpstreamBusy("Busy.")) is None
-
-
-def test_no_other_model_is_no_way() -> None:
-    bench = Bench(falls_back("nobodys"))
-    exchange, request = bench.ask()
-    way = bench.finder.find(exchange, "large", request)
-    assert bench.finder.fall_back(exchange, request, way, UpstreamBroken("Broken.")) is None
-    assert bench.finder.fall_back(exchange, request, Way((), b"", 0.0), UpstreamBroken("Broken.")) is None
-
-
-def test_a_model_that_is_away_is_no_place_to_fall_back_to() -> None:
-    bench = Bench(falls_back("small"))
-    bench.loads["three"] = Load(shut="drained", shut_until=1e12)
-    exchange, request = bench.ask()
-    way = bench.finder.find(exchange, "large", request)
-    assert bench.finder.fall_back(exchange, request, way, UpstreamBroken("Broken.")) is None
-
-
-def test_models_that_a_request_names_follow_its_own() -> None:
-    bench = Bench()
-    exchange, request = bench.ask()
-    way = bench.finder.find(exchange, "large", request)
-    steered = bench.finder.steer(way, Borrowed(models=("small",), timeout_s=1.0), exchange, request)
-    assert names(steered) == ["one", "two", "three"]
-    assert steered.total == 101.0
-    assert bench.finder.steer(way, Borrowed(), exchange, request).total == way.total
+# --- the rest ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ async def test_a_copy_has_a_way_of_its_own_under_the_same_requirements() -> None
 
 async def test_a_copys_record_knows_its_request_and_nothing_of_its_caller() -> None:
     bench, attempts = Bench(), Attempts()
-    bench.main.policies = ("p",)
+    bench.main.policies, bench.main.jurisdictions = ("p",), frozenset({"DE"})
     bench.main.call.headers[b"x-secret"] = b"yes"
     bench.main.call.body = b"words"
     await bench.cast(attempts)
@@ -115,6 +115,7 @@ async def test_a_copys_record_knows_its_request_and_nothing_of_its_caller() -> N
     assert (copy.operation, copy.model, copy.stream, copy.bytes_in) == ("chat", "story", False, 80)
     assert (copy.call.request_id, copy.call.caller, copy.call.headers, copy.call.body) == ("req_stage", None, {}, b"")
     assert (copy.split, copy.splits, copy.policies) == ("copy", (COPY,), ("p",))
+    assert copy.jurisdictions == frozenset({"DE"})
     assert (copy.settled, copy.ended) == (True, 110.0)
     assert bench.of_splits == [copy]
     assert bench.main.attempts == []

@@ -5,13 +5,15 @@ import orjson
 import pytest
 
 from gateway.clock import HandClock
+from gateway.errors import RESIDENCY
 from gateway.exchange import HEDGE_LOST, Attempt
 from gateway.routing.policy import Split, Stop
 from gateway.routing.split_rule import Tally
+from gateway.settings.shape import Sinks
 from gateway.telemetry.beside import Beside
 from gateway.telemetry.log import Log
 from tests.doubles.prometheus import Labels
-from tests.doubles.settled import TARGET, settled
+from tests.doubles.settled import TARGET, settings, settled
 from tests.telemetry.test_log import CANARY, Kept
 from tests.telemetry.test_metrics import Counted
 
@@ -72,6 +74,8 @@ def test_a_copy_is_counted_apart_and_its_line_says_where_it_was(told: Told) -> N
         "request_id": "req-1",
         "backend": "vllm-fra-1",
         "region": "eu-central",
+        "country": "DE",
+        "processes_in": [],
         "operation": "chat",
         "stream": True,
         "split": "new",
@@ -94,6 +98,25 @@ def test_a_copy_that_failed_says_so_in_a_word_of_ours(told: Told) -> None:
     assert told.named("gateway_shadow_cost_usd_total") == {}
     assert (told.line["input_tokens"], told.line["cost_usd"]) == (0, None)
     assert told.line["us"] == pytest.approx(400_000, abs=1)
+
+
+@pytest.mark.parametrize(("kept_in", "lines"), [("DE", 1), ("US", 0), ("", 0)])
+def test_the_line_of_a_copy_stays_where_its_request_must(told: Told, kept_in: str, lines: int) -> None:
+    told.beside.configure(settings(sinks=Sinks(access_log=kept_in)))
+    copy = settled()
+    copy.jurisdictions = frozenset({"DE"})
+    told.beside.shadowed(copy)
+    assert len(told.kept.lines) == lines
+    withheld = {} if lines else {(("what", "access_log"),): 1.0}
+    assert told.named("gateway_residency_refusals_total").items() >= withheld.items()
+    assert told.named("gateway_shadow_attempts_total") == {(BACKEND, ("outcome", "answered")): 1.0}
+
+
+def test_a_copy_that_was_stopped_on_its_way_out_is_counted(told: Told) -> None:
+    copy = settled()
+    copy.attempts[0].outcome, copy.attempts[0].sent = RESIDENCY, 0.0
+    told.beside.shadowed(copy)
+    assert told.named("gateway_residency_refusals_total")[("what", "connect"),] == 1.0
 
 
 def test_a_copy_that_was_sent_nowhere_has_no_line(told: Told) -> None:

@@ -38,6 +38,7 @@ def test_the_contracts_names_are_all_there() -> None:
         "gateway_backend_load",
         "gateway_cost_usd_total",
         "gateway_losses_total",
+        "gateway_residency_refusals_total",
         "gateway_state_up",
         "gateway_loop_lag_seconds",
         "gateway_config_info",

@@ -7,9 +7,9 @@ from msgspec.structs import replace
 from gateway.clock import HandClock
 from gateway.errors import Bug, Forbidden, NoRoute, UnknownModel, UpstreamBroken, UpstreamRefused
 from gateway.exchange import HEDGE_LOST, Attempt, Exchange
-from gateway.settings.shape import Target
+from gateway.settings.shape import Sinks, Target
 from gateway.telemetry.log import AccessLog, Adopted, Log, rank
-from tests.doubles.settled import CALLER, FRANKFURT, TARGET, settings, settled
+from tests.doubles.settled import CALLER, FRANKFURT, TARGET, Counting, settings, settled
 
 FIELDS = {
     "time",
@@ -24,6 +24,7 @@ FIELDS = {
     "model",
     "backend",
     "region",
+    "country",
     "stream",
     "total_us",
     "overhead_us",
@@ -53,7 +54,7 @@ class Kept:
 
 def access(level: str = "info") -> tuple[AccessLog, Kept]:
     kept = Kept()
-    log = AccessLog(kept)
+    log = AccessLog(kept, Counting())
     log.configure(settings(log_level=level))
     return log, kept
 
@@ -82,6 +83,7 @@ def test_a_line_says_who_what_where_and_how_long() -> None:
         "model": "llama-3.1-8b",
         "backend": "vllm-fra-1",
         "region": "eu-central",
+        "country": "DE",
         "stream": True,
         "total_us": pytest.approx(900_000, abs=1),
         "overhead_us": pytest.approx(200, abs=1),
@@ -107,8 +109,8 @@ def test_every_attempt_is_there_even_when_none_answered() -> None:
     exchange.status = 502
     line = line_of(exchange)
     assert line["attempts"] == [
-        {"backend": "vllm-fra-1", "outcome": "upstream_timeout", "us": 500_000},
-        {"backend": "vllm-fra-1", "outcome": "upstream_disconnected", "us": 250_000},
+        {"backend": "vllm-fra-1", "outcome": "upstream_timeout", "us": 500_000, "country": "DE"},
+        {"backend": "vllm-fra-1", "outcome": "upstream_disconnected", "us": 250_000, "country": "DE"},
     ]
     assert (line["status"], line["outcome"], line["level"]) == (502, "upstream_invalid_response", "warning")
     assert "backend" not in line
@@ -120,12 +122,12 @@ def test_attempts_are_there_where_the_line_does_not_say_it_all_by_itself() -> No
     assert "attempts" not in line_of(exchange)
     exchange.attempts = [Attempt(TARGET, 99.0, ended=99.5, outcome="upstream_timeout"), answered]
     assert line_of(exchange)["attempts"] == [
-        {"backend": "vllm-fra-1", "outcome": "upstream_timeout", "us": 500_000},
-        {"backend": "vllm-fra-1", "outcome": "answered", "us": pytest.approx(889_900, abs=1)},
+        {"backend": "vllm-fra-1", "outcome": "upstream_timeout", "us": 500_000, "country": "DE"},
+        {"backend": "vllm-fra-1", "outcome": "answered", "us": pytest.approx(889_900, abs=1), "country": "DE"},
     ]
     exchange.attempts = [replace(answered, outcome="left", ended=0.0)]
     assert line_of(exchange)["attempts"] == [
-        {"backend": "vllm-fra-1", "outcome": "left", "us": pytest.approx(899_900, abs=1)}
+        {"backend": "vllm-fra-1", "outcome": "left", "us": pytest.approx(899_900, abs=1), "country": "DE"}
     ]
     exchange.attempts = []
     assert "attempts" not in line_of(exchange)
@@ -137,8 +139,60 @@ def test_an_attempt_that_lost_says_what_it_cost_us() -> None:
     line = line_of(exchange)
     attempts = line["attempts"]
     assert isinstance(attempts, list)
-    assert attempts[0] == {"backend": "vllm-fra-1", "outcome": "hedge_lost", "us": 500_000, "cost_usd": 0.0005}
+    assert attempts[0] == {
+        "backend": "vllm-fra-1",
+        "outcome": "hedge_lost",
+        "us": 500_000,
+        "cost_usd": 0.0005,
+        "country": "DE",
+    }
     assert line["cost_usd"] == 0.000123
+
+
+def test_a_place_says_where_it_computes_where_that_is_not_where_it_is() -> None:
+    roaming = replace(FRANKFURT, name="roaming", country="US", processes_in=("EU",))
+    exchange = settled()
+    exchange.target = Target(roaming, "m")
+    exchange.attempts.insert(0, Attempt(exchange.target, 99.0, ended=99.5, outcome="upstream_timeout"))
+    line = line_of(exchange)
+    assert (line["country"], line["processes_in"]) == ("US", ["EU"])
+    attempts = line["attempts"]
+    assert isinstance(attempts, list)
+    assert [(one["country"], one.get("processes_in")) for one in attempts] == [("US", ["EU"]), ("DE", None)]
+
+
+@pytest.mark.parametrize(
+    ("kept_in", "stays_in", "is_written"),
+    [
+        ("US", None, True),
+        ("DE", {"DE", "FR"}, True),
+        ("US", {"DE", "FR"}, False),
+        ("", {"DE", "FR"}, False),
+        ("DE", set(), False),
+    ],
+)
+def test_the_line_of_what_must_stay_is_written_where_lines_are_known_to_stay_too(
+    kept_in: str, stays_in: set[str] | None, *, is_written: bool
+) -> None:
+    kept, withheld = Kept(), Counting()
+    log = AccessLog(kept, withheld)
+    log.configure(settings(sinks=Sinks(access_log=kept_in)))
+    for error in (None, NoRoute("No.")):
+        exchange = settled()
+        exchange.error = error
+        exchange.jurisdictions = None if stays_in is None else frozenset(stays_in)
+        log.settle(exchange)
+    assert (len(kept.lines), withheld.value) == ((2, 0.0) if is_written else (0, 2.0))
+
+
+def test_what_would_not_be_written_anyway_is_not_withheld() -> None:
+    kept, withheld = Kept(), Counting()
+    log = AccessLog(kept, withheld)
+    log.configure(settings(log_level="error", sinks=Sinks(access_log="US")))
+    exchange = settled()
+    exchange.jurisdictions = frozenset({"DE"})
+    log.settle(exchange)
+    assert (kept.lines, withheld.value) == ([], 0.0)
 
 
 def test_what_a_backend_could_not_carry_is_named() -> None:

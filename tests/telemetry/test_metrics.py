@@ -2,9 +2,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from gateway.errors import NoRoute, UpstreamRefused
-from gateway.exchange import Attempt
+from gateway.errors import RESIDENCY, Bug, Forbidden, GatewayError, NoRoute, UpstreamRefused
+from gateway.exchange import Attempt, Exchange
+from gateway.settings.shape import Pop
 from gateway.telemetry.exposition import render
 from gateway.telemetry.families import WORKER
 from gateway.telemetry.metrics import Metrics
@@ -117,6 +119,58 @@ def test_a_request_nobody_served_has_no_backend(counted: Counted) -> None:
         "operation": "chat",
         "outcome": "no_backend_available",
         "status": "503",
+    }
+
+
+def refused(error: GatewayError, jurisdictions: frozenset[str] | None, *attempts: Attempt) -> Exchange:
+    """What was not served where it must stay."""
+    exchange = settled()
+    exchange.target, exchange.usage, exchange.cost_usd = None, None, None
+    exchange.error, exchange.jurisdictions, exchange.attempts = error, jurisdictions, [*attempts]
+    return exchange
+
+
+def test_what_was_kept_inside_is_counted_by_what_stood_in_the_way(counted: Counted) -> None:
+    here = Pop("fra", "https://fra.gw.example", "eu-central", "DE", (50.1, 8.7))
+    told = replace(settings(), pops={"fra": here}, pop="fra")
+    outside, planned = Forbidden("No.", code=RESIDENCY), Bug("No.", code=RESIDENCY)
+    stopped = Attempt(TARGET, 100.0, ended=100.0, outcome=RESIDENCY)
+    peer = Attempt(TARGET, 100.0, sent=100.1, ended=100.2, outcome=RESIDENCY)
+    inside, elsewhere = frozenset({"DE"}), frozenset({"US"})
+    found = []
+    for now, exchange in (
+        (told, refused(outside, inside)),
+        (told, refused(outside, inside)),
+        (told, refused(outside, elsewhere)),
+        (told, refused(outside, None)),
+        (settings(), refused(outside, inside)),
+        (told, refused(planned, inside)),
+        (told, refused(planned, inside, peer, stopped)),
+        (told, refused(UpstreamRefused("No.", code=RESIDENCY), inside, peer)),
+    ):
+        before = counted.named("gateway_residency_refusals_total")
+        counted.metrics.configure(now)
+        counted.metrics.settle(exchange)
+        after = counted.named("gateway_residency_refusals_total")
+        found.append({dict(one)["what"]: after[one] - before.get(one, 0.0) for one in after if after[one]})
+        found[-1] = {what: more for what, more in found[-1].items() if more}
+    assert found == [
+        {"backend": 1.0},
+        {"backend": 1.0},
+        {"pop": 1.0},
+        {"pop": 1.0},
+        {"pop": 1.0},
+        {"connect": 1.0},
+        {"connect": 1.0},
+        {},
+    ]
+
+
+def test_what_was_withheld_is_there_before_any_request(counted: Counted) -> None:
+    counted.metrics.spans_withheld.add(2.0)
+    assert counted.named("gateway_residency_refusals_total") == {
+        (("what", "access_log"),): 0.0,
+        (("what", "otlp"),): 2.0,
     }
 
 

@@ -6,10 +6,12 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from gateway.errors import NoRoute
 from gateway.exchange import Attempt
+from gateway.settings.shape import Sinks
 from gateway.telemetry.spans import Tracer, remote_parent
 from gateway.telemetry.trace import open_tracer
+from gateway.telemetry.writer import Count
 from tests.doubles.collector import Collector, attributes
-from tests.doubles.settled import ARRIVED_WALL, TARGET, settled
+from tests.doubles.settled import ARRIVED_WALL, TARGET, Counting, settings, settled
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLERS_SPAN = "b7ad6b7169203331"
@@ -25,12 +27,14 @@ def collector() -> Iterator[Collector]:
 
 
 @contextmanager
-def tracing(collector: Collector, monkeypatch: pytest.MonkeyPatch, **more: str) -> Iterator[Tracer]:
+def tracing(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch, withheld: Count | None = None, **more: str
+) -> Iterator[Tracer]:
     """A tracer that sends to the collector; all is there once the context is left."""
     environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, **more}
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    tracer = open_tracer(environment, "instance-1")
+    tracer = open_tracer(environment, "instance-1", withheld or Counting())
     assert tracer is not None
     yield tracer
     tracer.close()
@@ -135,6 +139,36 @@ def test_a_share_is_sampled(collector: Collector, monkeypatch: pytest.MonkeyPatc
     requests = [span for span in collector.spans if span.kind == Span.SPAN_KIND_SERVER]
     # Six standard deviations around a hundred: one run in a billion falls outside.
     assert 48 <= len(requests) <= 152
+
+
+@pytest.mark.parametrize(
+    ("kept_in", "stays_in", "is_sent"),
+    [("", None, True), ("FR", {"DE", "FR"}, True), ("US", {"DE", "FR"}, False), ("", {"DE", "FR"}, False)],
+)
+def test_what_must_stay_has_spans_where_the_collector_is_known_to_be_inside(
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+    kept_in: str,
+    stays_in: set[str] | None,
+    *,
+    is_sent: bool,
+) -> None:
+    withheld = Counting()
+    exchange = settled()
+    exchange.jurisdictions = None if stays_in is None else frozenset(stays_in)
+    with tracing(collector, monkeypatch, withheld) as tracer:
+        tracer.configure(settings(sinks=Sinks(otlp=kept_in)))
+        tracer.settle(exchange)
+    assert (len(collector.spans), withheld.value) == ((2, 0.0) if is_sent else (0, 1.0))
+
+
+def test_what_is_not_sampled_is_not_withheld(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    withheld = Counting()
+    exchange = settled()
+    exchange.jurisdictions = frozenset({"DE"})
+    with tracing(collector, monkeypatch, withheld, OTEL_TRACES_SAMPLER="always_off") as tracer:
+        tracer.settle(exchange)
+    assert (collector.spans, withheld.value) == ([], 0.0)
 
 
 def test_failures_say_what_failed_and_where(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import sys
 import pytest
 
 from gateway.telemetry.trace import TracingUnspoken, open_tracer, wanted
+from tests.doubles.settled import Counting
 
 SOMEWHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}
 
@@ -43,7 +44,7 @@ def test_nothing_is_paid_where_tracing_is_off() -> None:
     program = (
         "import sys\n"
         "from gateway.telemetry.trace import open_tracer\n"
-        "assert open_tracer({}, 'i') is None\n"
+        "assert open_tracer({}, 'i', None) is None\n"
         "print([name for name in sys.modules if name.startswith(('opentelemetry', 'requests', 'google'))])\n"
     )
     said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
@@ -53,6 +54,6 @@ def test_nothing_is_paid_where_tracing_is_off() -> None:
 def test_a_tracer_is_opened_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SOMEWHERE.items():
         monkeypatch.setenv(name, value)
-    tracer = open_tracer(SOMEWHERE, "instance-1")
+    tracer = open_tracer(SOMEWHERE, "instance-1", Counting())
     assert tracer is not None
     tracer.close()

@@ -219,7 +219,13 @@ class Rig:
         return self.client.idle(self.place.origin)
 
     async def send(
-        self, *, stream: bool = False, body: bytes = b"{}", total_s: float = 590.0, place: Place | None = None
+        self,
+        *,
+        stream: bool = False,
+        body: bytes = b"{}",
+        total_s: float = 590.0,
+        place: Place | None = None,
+        jurisdictions: frozenset[str] | None = None,
     ) -> UpstreamConnection:
         """One request, on a new attempt, under the ceiling."""
         self.attempt = self.new_attempt()
@@ -231,6 +237,7 @@ class Rig:
                 body,
                 stream=stream,
                 total=self.clock.monotonic() + total_s,
+                jurisdictions=jurisdictions,
             )
 
     async def ask(self, **how: bool) -> tuple[int, bytes]:

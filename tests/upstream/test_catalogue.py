@@ -287,3 +287,20 @@ def test_a_key_that_can_not_be_sent_is_not_lent() -> None:
     one = places({"m": (Target(backend("b", provider=bearer), "m"),)}, "m")
     with pytest.raises(ValueError, match="one line"):
         lend(one, "chat", "openai_chat", {"p": Secret("a\r\nb")})
+
+
+# --- load reports -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("probe", "tier", "asks"),
+    [("vllm", "self_hosted", True), ("triton", "edge", True), ("vllm", "external", False), ("sglang", "", False)],
+)
+def test_servers_of_ones_own_that_can_are_asked_for_their_load(probe: str, tier: str, asks: bool) -> None:
+    paths = {"chat": "/chat", "chat_stream": "/chat-stream"}
+    one = Provider(name="p", speaks="openai_chat", paths=paths, probe=probe)
+    place = only(Backend(name="b", provider=one, base_urls=("http://10.1.0.7", "http://10.1.0.8"), tier=tier))
+    line = b"\r\nendpoint-load-metrics-format: text\r\n"
+    assert place.reports is place.others[0].reports is asks
+    assert place.head.endswith(line) is place.others[0].head.endswith(line) is asks
+    assert line not in place.stream_head

@@ -6,9 +6,18 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.clock import HandClock
-from gateway.errors import DeadlineExceeded, UpstreamDisconnected, UpstreamError, UpstreamSlow, UpstreamUnreachable
+from gateway.errors import (
+    RESIDENCY,
+    Bug,
+    DeadlineExceeded,
+    UpstreamDisconnected,
+    UpstreamError,
+    UpstreamSlow,
+    UpstreamUnreachable,
+)
 from gateway.settings.shape import Caps, Timeouts
 from gateway.sweep import Sweeper
+from gateway.upstream.catalogue import Place
 from gateway.upstream.client import JOINED_BYTES, UpstreamClient
 from gateway.upstream.pool import AVOIDED_S, IDLE_S, origin_of
 from tests.doubles.inside import backend
@@ -335,3 +344,50 @@ async def test_one_upstream_may_have_as_many_connections_as_there_may_be_callers
     clock = HandClock()
     pool = UpstreamClient(settings, clock, Sweeper(), at_once()).pool(origin_of("http://127.0.0.1:9"))
     assert pool.open_most == 3
+
+
+# --- places that may not see a request --------------------------------------------------------------------------------
+
+EU = frozenset({"DE", "FR"})
+
+
+def standing_in(place: Place, *countries: str) -> Place:
+    return replace(place, candidate=replace(place.candidate, processes_in=frozenset(countries)))
+
+
+@pytest.mark.parametrize(
+    ("countries", "is_asked"),
+    [(["DE"], True), (["DE", "FR"], True), (["US"], False), (["DE", "US"], False), ([], False)],
+)
+async def test_what_must_stay_is_sent_where_everything_is_inside_and_nothing_else_is_dialled(
+    countries: list[str], *, is_asked: bool
+) -> None:
+    async with rigged(upstream := Upstream()) as rig:
+        place = standing_in(rig.place, *countries)
+        if is_asked:
+            await rig.send(place=place, jurisdictions=EU)
+        else:
+            with pytest.raises(Bug) as told:
+                await rig.send(place=place, jurisdictions=EU)
+            assert told.value.reason == RESIDENCY
+            assert (rig.attempt.sent, rig.attempt.dialled_s, rig.client.open) == (0.0, 0.0, 0)
+        assert (len(upstream.requests), len(upstream.peers)) == ((1, 1) if is_asked else (0, 0))
+
+
+async def test_a_kept_connection_to_a_place_outside_is_not_used_either() -> None:
+    async with rigged(upstream := Upstream()) as rig:
+        await rig.ask()
+        with pytest.raises(Bug):
+            await rig.send(place=standing_in(rig.place, "US"), jurisdictions=EU)
+        assert (len(upstream.requests), rig.idle) == (1, 1)
+
+
+async def test_no_path_to_a_place_may_lead_outside() -> None:
+    async with Upstream() as other, rigged(upstream := Upstream()) as rig:
+        elsewhere = replace(rig.place, origin=origin_of(other.url))
+        place = replace(standing_in(rig.place, "DE"), others=(standing_in(elsewhere, "US"),))
+        with pytest.raises(Bug):
+            await rig.send(place=place, jurisdictions=EU)
+        assert upstream.peers == other.peers == []
+        await rig.send(place=place)
+        assert len(upstream.requests) == 1

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.settings.catalogue import CHECKOUT, read_catalogue
 from gateway.settings.findings import Findings
@@ -11,7 +12,7 @@ from gateway.upstream.pool import Origin
 from gateway.upstream.probes import KINDS, reports_load
 from gateway.upstream.probes.reading import Ask, Reading
 from gateway.upstream.watched import AGREED, Watched, watched
-from tests.upstream.probes.looking import LOADING
+from tests.upstream.probes.looking import LOADING, asked
 
 
 def provider(probe: str = "vllm") -> Provider:
@@ -67,6 +68,16 @@ def test_a_reader_is_told_the_models_its_backend_is_configured_for() -> None:
     with pytest.raises(StopIteration) as end:
         looking.send(LOADING)
     assert end.value.value.loadable == frozenset({"m", "n"})
+
+
+@pytest.mark.parametrize("probe", ["vllm", "sglang", "tensorrt_llm", "tgi", "triton", "llamacpp"])
+def test_metrics_are_asked_for_where_the_backend_has_them(probe: str) -> None:
+    watch = Watched(replace(backend(probe=probe), metrics_port=7000))
+    _, asks = asked(watch.reader, {})
+    assert [ask.path for ask in asks if ask.port == 7000] == [
+        path for path in (ask.path for ask in asks) if "metrics" in path
+    ]
+    assert 7000 in {ask.port for ask in asks}
 
 
 def test_a_request_has_the_paths_start_and_the_key() -> None:

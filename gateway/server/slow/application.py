@@ -92,7 +92,7 @@ def refusal(loan: Loan, exchange: Exchange, error: GatewayError) -> web.Response
     """An error as the door itself would say it; where the answer has begun, the connection's end is what says it."""
     call = exchange.call
     assert call.endpoint is not None
-    exchange.error = error
+    exchange.fail(error)
     if loan.started:
         loan.hang_up()
     else:

@@ -7,7 +7,6 @@ that the upstream client would not dial either.
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from typing import Final, TypeVar
 
 import aiohttp
@@ -15,6 +14,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from msgspec import Struct
 
 from gateway.errors import (
+    GatewayError,
     NoRoute,
     UpstreamBroken,
     UpstreamDisconnected,
@@ -24,10 +24,11 @@ from gateway.errors import (
     UpstreamUnreachable,
 )
 from gateway.exchange import Attempt, Exchange
+from gateway.pipeline import find_later
 from gateway.server.loan import Loan
-from gateway.stages.trial import Trial
-from gateway.stages.waiting import Full
+from gateway.stages.trial import Trial, Way
 from gateway.upstream.catalogue import Place
+from gateway.upstream.client import assert_within
 from gateway.upstream.dial import Addresses
 
 T = TypeVar("T")
@@ -47,36 +48,54 @@ class Ask(Struct, frozen=True):
 
 
 async def first_answer(exchange: Exchange, loan: Loan, model: str, ask: Callable[[Ask], Awaitable[T]]) -> T:
-    """What the first place for this model gives; where `ask` raises an UpstreamError, the next may be tried."""
+    """What the first place for this model gives; where `ask` raises an UpstreamError, the next may be tried.
+
+    Where none has an answer, or there is none, the models that a policy names for that follow.
+    """
     runtime = loan.runtime
-    health = runtime.attempter.health
     try:
         way = runtime.finder.find(exchange, model)
-    except Full as full:
-        way = await runtime.room.turn(full, exchange, health, partial(runtime.finder.find, exchange, model))
+    except GatewayError as refusal:
+        way = await find_later(refusal, exchange, model, runtime)
+    try:
+        return await _walk(exchange, loan, way, ask)
+    except GatewayError as error:
+        other = None if loan.started else runtime.finder.fall_back(exchange, model, way, error)
+        if other is None:
+            raise
+        return await _walk(exchange, loan, other, ask)
+
+
+async def _walk(exchange: Exchange, loan: Loan, way: Way, ask: Callable[[Ask], Awaitable[T]]) -> T:
+    runtime = loan.runtime
+    asked = exchange.model
     failure: UpstreamError | None = None
-    for place in way.places[: way.rules.retry.attempts]:
-        trial = Trial(exchange, place, health, runtime.clock.monotonic)
+    for place in way.places[: max(1, way.rules.retry.attempts - len(exchange.attempts))]:
+        exchange.model = place.instead or asked
+        if exchange.attempts:
+            exchange.reason = "fallback"
+        trial = Trial(exchange, place, runtime.attempter.health, runtime.clock.monotonic)
         with trial as attempt:
-            return await _by_some_path(place, attempt, loan, way.head + way.passed, way.total, ask)
+            return await _by_some_path(place, attempt, loan, way, ask)
         failure = trial.failure
         if failure is None or loan.started or not failure.try_elsewhere:
             break
     raise failure or NoRoute("No backend serves this model now.")
 
 
-async def _by_some_path(
-    place: Place, attempt: Attempt, loan: Loan, lines: bytes, total: float, ask: Callable[[Ask], Awaitable[T]]
-) -> T:
-    """One attempt, by the first path to the place that leads there."""
+async def _by_some_path(place: Place, attempt: Attempt, loan: Loan, way: Way, ask: Callable[[Ask], Awaitable[T]]) -> T:
+    """One attempt, by the first path to the place that leads there. Bug where that may not see the request."""
     clock = loan.runtime.clock
+    lines, allowed = way.head + way.passed, way.rules.require.jurisdictions
     addresses = Addresses(clock, loan.sweeper, loan.runtime.settings.private_networks)
     unreachable: UpstreamUnreachable | None = None
     for path in (place, *place.others):
+        if allowed is not None:
+            assert_within(path, allowed)
         try:
             async with _session(path, addresses) as session:
                 attempt.sent = clock.monotonic()
-                return await ask(Ask(path, attempt, session, _headers(path, lines), _url(path), total))
+                return await ask(Ask(path, attempt, session, _headers(path, lines), _url(path), way.total))
         except UpstreamUnreachable as error:
             unreachable = error
     assert unreachable is not None

@@ -52,6 +52,7 @@ class Llamacpp:
 
     def __init__(self, site: Site) -> None:
         self._expected = site.models
+        self._metrics = Ask(METRICS, port=site.metrics_port)
         self._asked = False
         self._routes = False
 
@@ -77,8 +78,8 @@ class Llamacpp:
         if props is not None and props.is_sleeping:
             # It wakes by itself when it is asked, which takes it as long as any loading.
             return Reading(alive=True, slots=props.total_slots or None, models=frozenset(), loadable=self._names)
-        answer = yield Ask(METRICS)
-        found = _SCRAPE.read(METRICS, answer)
+        answer = yield self._metrics
+        found = _SCRAPE.read(self._metrics.where, answer)
         running, slots = found["running"], props.total_slots if props is not None else 0
         if answer.status not in (0, 200) and props is not None:
             busy = _busy((yield Ask(SLOTS)))

@@ -24,11 +24,16 @@ class Ask(Struct, frozen=True):
     body: bytes | None = None  # a POST where there is one
     port: int = 0
 
+    @property
+    def where(self) -> str:
+        """What is asked, as operators are told of it."""
+        return f":{self.port}{self.path}" if self.port else self.path
+
 
 class Site(Struct, frozen=True):
     """What a reader is told of its backend: the models it is configured for, and the port it is asked at.
 
-    `metrics_port` is where its metrics are, 0 where nobody says.
+    `metrics_port` is where its metrics are, 0 where nobody says: where its kind has them.
     """
 
     models: tuple[str, ...] = ()

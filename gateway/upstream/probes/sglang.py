@@ -56,6 +56,7 @@ class Sglang:
 
     def __init__(self, site: Site) -> None:
         self._expected = site.models
+        self._metrics = Ask(METRICS, port=site.metrics_port)
         self._queue = Mean()
 
     def look(self, now: float) -> Look:
@@ -64,8 +65,8 @@ class Sglang:
         ended = not_serving(there, self._expected)
         if ended is not None:
             return ended
-        answer = yield Ask(METRICS)
-        found = _SCRAPE.read(METRICS, answer)
+        answer = yield self._metrics
+        found = _SCRAPE.read(self._metrics.where, answer)
         if answer.status not in (0, 200):
             loads = yield Ask(LOADS)
             if loads.status == 200:

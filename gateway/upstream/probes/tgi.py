@@ -28,6 +28,7 @@ class Tgi:
 
     def __init__(self, site: Site) -> None:
         self._expected = site.models
+        self._metrics = Ask(METRICS, port=site.metrics_port)
         self._queue = Mean()
 
     def look(self, now: float) -> Look:
@@ -36,7 +37,7 @@ class Tgi:
         ended = not_serving(health, self._expected)
         if ended is not None:
             return ended
-        found = _SCRAPE.read(METRICS, (yield Ask(METRICS)))
+        found = _SCRAPE.read(self._metrics.where, (yield self._metrics))
         return Reading(
             alive=True,
             running=found["running"],

@@ -63,8 +63,8 @@ class Triton:
     orca = True  # where the backend is TensorRT-LLM's
 
     def __init__(self, site: Site) -> None:
-        above = METRICS_PORT if site.port in _FRONT_DOORS else site.port + METRICS_ABOVE_HTTP
-        self._port = site.metrics_port or above
+        self._said = site.metrics_port
+        self._above = METRICS_PORT if site.port in _FRONT_DOORS else site.port + METRICS_ABOVE_HTTP
         self._looks = 0
         self._front = False
         self._listed: tuple[frozenset[str] | None, frozenset[str]] = (None, frozenset())
@@ -88,9 +88,8 @@ class Triton:
                 self._listed = _of_list(answer) if self._front else _of_index(answer)
         self._looks += 1
         # The metrics are last: another port may be shut, and silence there takes what is left of the time.
-        port = 0 if self._front else self._port
-        where = f":{port}{METRICS}" if port else METRICS
-        found = _SCRAPE.read(where, (yield Ask(METRICS, port=port)))
+        metrics = Ask(METRICS, port=self._said if self._front else self._said or self._above)
+        found = _SCRAPE.read(metrics.where, (yield metrics))
         # 400: it is up and some model isn't ready (--strict-readiness, which is the default).
         unready = ready.status == 400
         missing = frozenset() if unready else wrong(path, ready)

@@ -38,6 +38,7 @@ class Vllm:
 
     def __init__(self, site: Site) -> None:
         self._expected = site.models
+        self._metrics = Ask(METRICS, port=site.metrics_port)
         self._looks = 0
         self._listed: list[Model] | None = None
         self._queue = Mean()
@@ -49,7 +50,7 @@ class Vllm:
         if ended is not None:
             self._looks = 0
             return ended
-        found = _SCRAPE.read(METRICS, (yield Ask(METRICS)))
+        found = _SCRAPE.read(self._metrics.where, (yield self._metrics))
         if self._looks % MODELS_EVERY == 0:
             answer = yield Ask(MODELS)
             self._listed = listed(answer) if answer.status else self._listed

@@ -6,6 +6,7 @@ from aiohttp.client_reqrep import ConnectionKey
 from msgspec.structs import replace
 
 from gateway.errors import (
+    RESIDENCY,
     GatewayError,
     UpstreamBroken,
     UpstreamDisconnected,
@@ -13,8 +14,18 @@ from gateway.errors import (
     UpstreamTruncated,
     UpstreamUnreachable,
 )
+from gateway.exchange import Exchange
+from gateway.features import Request
+from gateway.routing.estimate import Lengths
+from gateway.routing.policy import Rules
 from gateway.server.slow.attempts import _Allowed, _in_our_words
+from gateway.settings.shape import Settings
+from gateway.stages.choose import Chooser
+from gateway.stages.find import Finder
+from gateway.stages.trial import Way
+from gateway.upstream.catalogue import Catalogue
 from tests.doubles.inside import Inside, settings_for
+from tests.scenarios.test_policies import EU, error_of
 from tests.server.slow.places import SlowPlace
 from tests.server.slow.test_form import answered, upload
 
@@ -83,3 +94,31 @@ async def test_another_path_to_the_same_place_is_taken_where_the_first_leads_now
             heard = await answered(inside, upload())
             assert (heard.status, heard.headers["x-should-retry"]) == (502, "false")
             assert inside.settled[0].target is not None
+
+
+class Careless(Finder):
+    """Plans as if nothing had to stay anywhere; what its requests must stay in is said all the same."""
+
+    def find(self, exchange: Exchange, model: str, request: Request | None = None) -> Way:
+        return replace(super().find(exchange, model, request), rules=Rules(require=EU))
+
+
+class Carelessly(Inside):
+    def finder(self, settings: Settings, instance: str = "inside-0001") -> Finder:
+        chooser = Chooser(settings, self.health.snapshot, self.clock)
+        return Careless(instance, Catalogue(settings), chooser, lambda _: None, Lengths())
+
+
+@pytest.mark.parametrize(("country", "is_asked"), [("DE", True), ("US", False), ("", False)])
+async def test_whoever_was_planned_may_still_not_see_what_must_stay(country: str, *, is_asked: bool) -> None:
+    async with SlowPlace() as place:
+        row = replace(place.backend(), country=country, processes_in=(country,) if country else ())
+        async with Carelessly(settings_for({"m": [row]})) as inside:
+            answer = await answered(inside, upload())
+            [attempt] = inside.settled[0].attempts
+        assert len(place.uploads) == is_asked
+    if is_asked:
+        assert answer.status == 200
+    else:
+        assert (answer.status, error_of(answer)[1]) == (500, RESIDENCY)
+        assert (attempt.outcome, attempt.sent) == (RESIDENCY, 0.0)

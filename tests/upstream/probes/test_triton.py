@@ -103,6 +103,12 @@ def test_its_metrics_are_two_ports_above_unless_somebody_says(site: Site, port: 
     assert asks[-1].port == port
 
 
+def test_the_front_ends_metrics_are_at_its_own_port_unless_somebody_says() -> None:
+    for said in (0, 7000):
+        _, asks = asked(Triton(Site(port=9000, metrics_port=said)), FRONT)
+        assert [ask.port for ask in asks if ask.path == "/metrics"] == [said]
+
+
 def test_metrics_on_a_port_that_is_shut_are_named_and_cost_nothing_else() -> None:
     reading = look(Triton(SITE), {**SERVER, ":8002/metrics": 0})
     assert (reading.alive, reading.waiting, reading.missing) == (True, None, named(":8002/metrics silent"))

@@ -1,8 +1,8 @@
-"""How far callers are, as the kernel measured it: the round trip of a TCP connection, and its mean by country.
+"""How far the other end of a TCP connection is, as the kernel measured it.
 
 struct tcp_info (Linux, include/uapi/linux/tcp.h): eight bytes of flags, then 32-bit numbers, the sixteenth of which is
 `tcpi_rtt`, the smoothed round trip in microseconds; eight 32-bit numbers, four 64-bit and three 32-bit ones later comes
-`tcpi_min_rtt`, the least of the last minutes (since Linux 4.6). The least is taken where it is known: a client that
+`tcpi_min_rtt`, the least of the last minutes (since Linux 4.6). The least is taken where it is known: a peer that
 holds its acknowledgements back, which many do for 40 ms, is not farther away for it.
 """
 
@@ -11,15 +11,11 @@ import sys
 from struct import Struct as Layout
 from typing import Final, Protocol
 
-from msgspec import Struct
-
 SIZE: Final = 152
 # Bytes until tcpi_rtt, and from its end to tcpi_min_rtt.
 _LAYOUT: Final = Layout("=68xI76xI")
 _UNKNOWN: Final = 0xFFFFFFFF  # what the kernel says of a least round trip it hasn't seen
 _OLDER: Final = 72  # bytes of a kernel that knows no least one
-# How much the last measurement counts: as much as each of the first twenty, then this.
-_GAIN: Final = 0.05
 
 
 class Measured(Protocol):
@@ -41,27 +37,3 @@ def rtt_ms(sock: Measured | None) -> float | None:
     smoothed, least = _LAYOUT.unpack(info.ljust(SIZE, b"\xff"))
     microseconds = smoothed if least in {0, _UNKNOWN} else least
     return microseconds / 1000 or None
-
-
-class Trip(Struct):
-    """A mean round trip, and how often it was measured."""
-
-    rtt_ms: float = 0.0
-    samples: int = 0
-
-
-class Trips:
-    """Round trips to callers by their country. ISO countries are few, so this needs no bound."""
-
-    def __init__(self) -> None:
-        self._by_country: dict[str, Trip] = {}
-
-    def note(self, country: str, measured_ms: float) -> None:
-        """One connection more from a country."""
-        trip = self._by_country.setdefault(country, Trip())
-        trip.samples += 1
-        trip.rtt_ms += max(_GAIN, 1 / trip.samples) * (measured_ms - trip.rtt_ms)
-
-    def of(self, country: str) -> Trip | None:
-        """What was measured of a country."""
-        return self._by_country.get(country)
