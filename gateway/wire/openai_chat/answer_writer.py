@@ -9,6 +9,7 @@ from typing import Final, TypeGuard
 from msgspec.json import encode
 
 from gateway.features import Usage
+from gateway.wire.answer_id import answer_id
 from gateway.wire.ir import (
     NO_ARGUMENTS,
     Answer,
@@ -60,7 +61,7 @@ def write_answer(answer: Answer, ask: Ask, losses: Losses) -> bytes:
         "finish_reason": reason_of(answer.finish, functions=functions),
     }
     written: Part = {
-        "id": answer.id,
+        "id": answer_id(answer.id, ask, "chatcmpl"),
         "object": "chat.completion",
         "created": answer.created,
         "model": answer.model or ask.model,

@@ -12,6 +12,7 @@ from msgspec.json import Decoder, Encoder
 
 from gateway.errors import GatewayError
 from gateway.wire import openai_error
+from gateway.wire.answer_id import answer_id
 from gateway.wire.ir import (
     NO_ARGUMENTS,
     Ask,
@@ -51,7 +52,6 @@ from gateway.wire.signing import pack
 
 _KIND: Final = "chat.completion.chunk"
 # Not everybody names his answers (Converse, Ollama), and openai-node takes no usage from a chunk without an id.
-_UNNAMED: Final = "chatcmpl-unnamed"
 _DONE: Final = b"data: [DONE]\n\n"
 
 _encode: Final = Encoder().encode
@@ -125,7 +125,7 @@ class ChatWriter:
     # --- events -------------------------------------------------------------------------------------------------------
 
     def _start(self, event: Started) -> bytes:
-        self._id = event.id or _UNNAMED
+        self._id = answer_id(event.id, self._ask, "chatcmpl")
         self._created = event.created
         self._model = event.model or self._ask.model
         self._head = self._envelope() + b',"choices":[{"index":0,"delta":'

@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Raw
 
 from gateway.features import Usage
+from gateway.wire.answer_id import answer_id
 from gateway.wire.ir import NO_ARGUMENTS, Ask, Citation, Finish, Format, Media, Thinking, ToolCall
 from gateway.wire.losses import Losses
 from gateway.wire.openai_responses.fields import TIERS
@@ -48,7 +49,7 @@ class Told:
     __slots__ = ("_ask", "_known", "_stem", "created", "id", "model")
 
     def __init__(self, ask: Ask, id_: str, model: str, created: int) -> None:
-        self.id = id_ or "resp_0"
+        self.id = answer_id(id_, ask, "resp")
         self.model = model or ask.model
         self.created = created
         self._ask = ask

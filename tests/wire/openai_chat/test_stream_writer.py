@@ -6,6 +6,7 @@ from openai.lib.streaming._deltas import accumulate_delta
 
 from gateway.errors import UpstreamDisconnected
 from gateway.features import Usage
+from gateway.wire.answer_id import answer_id
 from gateway.wire.ir import (
     Ask,
     Block,
@@ -104,7 +105,7 @@ def test_every_chunk_has_an_id_though_the_answer_has_none() -> None:
     """openai-node 6.49 takes no usage from a chunk without one (ChatCompletionStream.ts); Converse has none to give."""
     writer = CODEC.writer(USING, Losses())
     told = chunks(writer.feed(Started()) + writer.feed(Finished("stop", usage=Usage(1, 2))))
-    assert {chunk["id"] for chunk in told} == {"chatcmpl-unnamed"}
+    assert {chunk["id"] for chunk in told} == {answer_id("", USING, "chatcmpl")}
     assert told[-1]["usage"]
 
 

@@ -4,6 +4,7 @@ from msgspec import Raw
 from openai.types.responses import Response
 
 from gateway.features import Usage
+from gateway.wire.answer_id import answer_id
 from gateway.wire.ir import Ask, Citation, Effort, Format, Media, Thinking, ToolCall, ToolChoice
 from gateway.wire.losses import Losses
 from gateway.wire.openai_responses import items
@@ -51,8 +52,10 @@ def test_a_response_says_again_what_was_asked_and_satisfies_the_official_type() 
 
 
 def test_where_nothing_was_asked_the_defaults_are_said() -> None:
-    response = plain(Told(Ask(NAME, "m", [], thinking=Effort(shown=True)), "", "said", 0).response("in_progress", []))
-    assert (response["id"], response["model"], response["tool_choice"]) == ("resp_0", "said", "auto")
+    ask = Ask(NAME, "m", [], thinking=Effort(shown=True))
+    response = plain(Told(ask, "", "said", 0).response("in_progress", []))
+    expected = (answer_id("", ask, "resp"), "said", "auto")
+    assert (response["id"], response["model"], response["tool_choice"]) == expected
     assert response["reasoning"] == {"effort": None, "summary": None}
     assert response["text"] == {"format": {"type": "text"}}
     assert plain(Told(Ask(NAME, "m", [], format=Format(Raw(b"{}"))), "", "", 0).response("x", []))["text"] == {

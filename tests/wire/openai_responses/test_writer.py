@@ -5,6 +5,7 @@ from msgspec import Raw
 
 from gateway.errors import UpstreamTruncated
 from gateway.features import Usage
+from gateway.wire.answer_id import answer_id
 from gateway.wire.ir import (
     Ask,
     Block,
@@ -307,7 +308,7 @@ def test_a_break_is_told_as_a_failed_response(*, begun: bool) -> None:
     assert response["status"] == "failed"
     assert response["error"] == {"code": "upstream_truncated", "message": "It ended."}
     assert len(response["output"]) == int(begun)
-    assert (response["id"], failed["sequence_number"]) == (("r", 9) if begun else ("resp_0", 0))
+    assert (response["id"], failed["sequence_number"]) == (("r", 9) if begun else (answer_id("", ASK, "resp"), 0))
 
 
 def test_text_of_any_kind_survives() -> None:
