@@ -22,47 +22,47 @@ class Counts:
     what is too old O(parts).
     """
 
-    __slots__ = ("_each_s", "_number", "_others", "at", "ends", "one", "ones", "other")
+    __slots__ = ("_at", "_each_s", "_ends", "_number", "_ones", "_others", "one", "other")
 
     def __init__(self, span_s: float, parts: int) -> None:
         self._each_s = span_s / parts
-        self.ones = [0] * parts
+        self._ones = [0] * parts
         self._others = [0] * parts
-        self.at = 0
+        self._at = 0
         self._number = 0
-        self.ends = 0.0
+        self._ends = 0.0
         self.one = 0
         self.other = 0
 
     def add(self, now: float, one: int = 1, other: int = 0) -> None:
         """Count at `now`; a moment that is already past counts as the last one."""
-        if now >= self.ends:
+        if now >= self._ends:
             self.turn(now)
-        at = self.at
+        at = self._at
         self.one += one
-        self.ones[at] += one
+        self._ones[at] += one
         if other:
             self.other += other
             self._others[at] += other
 
     def turn(self, now: float) -> None:
         """Forget what is too old by now."""
-        if now < self.ends:
+        if now < self._ends:
             return
         number = int(now // self._each_s)
-        parts = len(self.ones)
+        parts = len(self._ones)
         for step in range(min(parts, number - self._number)):
             at = (number - step) % parts
-            self.one -= self.ones[at]
+            self.one -= self._ones[at]
             self.other -= self._others[at]
-            self.ones[at] = self._others[at] = 0
-        self._number, self.at = number, number % parts
-        self.ends = (number + 1) * self._each_s
+            self._ones[at] = self._others[at] = 0
+        self._number, self._at = number, number % parts
+        self._ends = (number + 1) * self._each_s
 
     def clear(self) -> None:
         """Forget everything."""
-        parts = len(self.ones)
-        self.ones = [0] * parts
+        parts = len(self._ones)
+        self._ones = [0] * parts
         self._others = [0] * parts
         self.one = self.other = 0
 
@@ -70,24 +70,27 @@ class Counts:
 class Budget:
     """What may be spent beside the requests of the last `ttl_s` seconds: a share of them, and `least` in any case."""
 
-    __slots__ = ("_counts", "_least")
+    __slots__ = ("_counts", "_least", "fresh")
 
     def __init__(self, least: int, ttl_s: float, parts: int = 10) -> None:
         self._least = least
         self._counts = Counts(ttl_s, parts)
+        self.fresh = 0  # requests that came since somebody asked; who counts here calls `turn` a few times a second
 
     def asked(self, now: float) -> None:
         """A request has come, which is not itself an extra attempt."""
-        counts = self._counts
-        if now >= counts.ends:
-            counts.turn(now)
-        counts.one += 1
-        counts.ones[counts.at] += 1
+        self.fresh += 1
+        self.turn(now)
+
+    def turn(self, now: float) -> None:
+        """Take `fresh` for requests of now."""
+        self._counts.add(now, self.fresh)
+        self.fresh = 0
 
     def spend(self, now: float, share: float) -> bool:
         """Whether one more may be spent under this share; where it may, it is."""
+        self.turn(now)
         counts = self._counts
-        counts.turn(now)
         spent = counts.other + 1
         if spent > self._least and spent > share * counts.one:
             return False
@@ -96,7 +99,7 @@ class Budget:
 
     def used(self, now: float) -> float:
         """What was spent lately as a share of the requests; 0.0 where there were none."""
-        self._counts.turn(now)
+        self.turn(now)
         return self._counts.other / self._counts.one if self._counts.one else 0.0
 
 

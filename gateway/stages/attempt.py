@@ -70,7 +70,7 @@ class Attempter:
         unsayable: BadRequest | None = None
         rules = way.rules
         asked = exchange.model
-        self.health.retries.asked(exchange.started)
+        self.health.retries.fresh += 1
         begun = partial(self._copy, exchange, request, way) if way.copies else None
         if rules.hedge is not None and self._may_hedge(exchange, request, way):
             await self._walk(Race(exchange, request, way, reply, self._clock.monotonic, begun))
@@ -261,12 +261,13 @@ class Attempter:
             answer = whole.body
             exchange.changed += whole.lost
         exchange.bytes_out = len(answer)
-        lines = lines_of(exchange, content_type, fixed, self._clock.monotonic())
+        now = self._clock.monotonic()
+        lines = lines_of(exchange, content_type, fixed, now)
         reply.whole(connection.status, lines, answer)
         exchange.complete = True
         connection.settle_down()
         if place.reports:
-            self._reports.answered(place.name, connection, self._clock.monotonic())
+            self._reports.answered(place.target.backend.name, connection, now)
 
     async def _stream(
         self,

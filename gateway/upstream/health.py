@@ -442,6 +442,7 @@ class Health:
         """What time does by itself; to be called a few times a second."""
         self._now = now
         self._changed()
+        self.retries.turn(now)
         for record in self._records.values():
             if record.load.shut:
                 record.settle(now)

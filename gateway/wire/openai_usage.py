@@ -70,9 +70,9 @@ def read_usage(spent: Spent) -> Usage | None:
     prompt, output = prompt or 0, output or 0
     if not (0 <= prompt <= MOST_TOKENS and 0 <= output <= MOST_TOKENS):
         return None
-    if (cached or written or thought) and not (
-        0 <= min(cached, written, thought) <= max(cached, written, thought) <= MOST_TOKENS
-    ):
+    if not (cached or written or thought):
+        return Usage(prompt, output)
+    if not 0 <= min(cached, written, thought) <= max(cached, written, thought) <= MOST_TOKENS:
         return None
     # OpenRouter tells the same tokens of Gemini's as read and as written; both together are never more than all.
     return Usage(prompt, output, cached, min(written, max(prompt - cached, 0)), thought)
