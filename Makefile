@@ -5,8 +5,8 @@ export PYTHON
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev setup-real setup-clients setup-agents run test check coverage conformance test-clients test-real bench \
-  image lock clean
+.PHONY: help setup setup-dev setup-real setup-clients setup-agents run test check coverage conformance test-clients test-real \
+  test-live bench image lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -60,6 +60,9 @@ test-clients: setup-agents ## what callers use, as others wrote it, each against
 
 test-real: setup-real ## real models, and clients and stand-ins that others wrote
 	.venv/bin/python -m pytest -m real tests/real $(ARGS)
+
+test-live: setup-dev ## three POPs and six model servers, far from each other, that are slowed, overloaded and killed (root)
+	.venv/bin/python -m pytest -m real -rs tests/live $(ARGS)
 
 bench: setup-dev ## the benchmarks: needs nginx and wrk; prints a table, asserts nothing
 	.venv/bin/python -m tests.bench.run $(ARGS)
