@@ -255,6 +255,7 @@ class Worker:
         if self._health is not None:
             health.inherit(self._health, self._clock.monotonic())
         client = UpstreamClient(settings, self._clock, self._sweeper, self._outbox)
+        health.died = client.let_go
         catalogue = Catalogue(settings, self._prices.usd_per_mtok)
         batch = self._telemetry.batch
         told = (batch, self._splits) if watched(settings.policies) else (batch,)

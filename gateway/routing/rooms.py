@@ -13,7 +13,7 @@ from msgspec import Struct
 from gateway.routing.candidate import Candidate, Left
 from gateway.routing.chance import stream, unit
 from gateway.routing.facts import Work
-from gateway.routing.fair import Bounds
+from gateway.routing.fair import UNBOUND, Bounds
 from gateway.routing.filters import closed, unfit
 from gateway.routing.route import Route
 from gateway.routing.score import busy
@@ -121,6 +121,11 @@ def shut(one: Candidate, load: Load, bounds: Bounds, snapshot: Snapshot, now: fl
     if snapshot.cooling.get((one.backend, one.model), 0.0) > now and why in _LIGHTER:
         return COOLING
     return why or ("full" if bounds.reached(one.backend, load) else "")
+
+
+def is_shut(one: Candidate, snapshot: Snapshot, now: float) -> bool:
+    """Whether a place is away now, by anybody's word or by what was seen of it; who is merely full is not."""
+    return shut(one, snapshot.loads.get(one.backend, IDLE), UNBOUND, snapshot, now) not in {"", "full"}
 
 
 def _panic(rooms: Sequence[Room], out: list[Left]) -> None:

@@ -7,14 +7,17 @@ Whoever names none of them pays for none.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import NoReturn
+
+from msgspec.structs import replace
 
 from gateway.clock import Clock
 from gateway.errors import RESIDENCY, BadRequest, Bug, GatewayError, NoRoute, UnsupportedFeature, UpstreamError
 from gateway.exchange import Attempt, Exchange, Reply
 from gateway.features import Request
+from gateway.routing.rooms import is_shut
 from gateway.stages.answer import fixed_lines, lines_of
 from gateway.stages.choose import REASONS, may_compute
 from gateway.stages.hedge import SILENT, Hedged, Race, Racer, can_help, delay_s, suits
@@ -75,7 +78,8 @@ class Attempter:
         if rules.hedge is not None and self._may_hedge(exchange, request, way):
             await self._walk(Race(exchange, request, way, reply, self._clock.monotonic, begun))
             return
-        for place in way.places:
+        places = list(way.places)
+        for at, place in enumerate(places, 1):
             try:
                 body, lost = written(request, place, way)
             except BadRequest as error:
@@ -114,6 +118,7 @@ class Attempter:
                 return
             if reply.started or not self._may_retry(exchange, way, failure, attempt.ended):
                 break
+            places[at:] = self._open_first(places[at:], attempt.ended)
         raise failure or unsayable or NoRoute("No backend serves this model now.")
 
     def _may_retry(self, exchange: Exchange, way: Way, failure: GatewayError, now: float) -> bool:
@@ -124,6 +129,11 @@ class Attempter:
             and len(exchange.attempts) < retry.attempts
             and self.health.retries.spend(now, retry.budget)
         )
+
+    def _open_first(self, places: Sequence[Place], now: float) -> list[Place]:
+        """These places, those behind that have been shut since it was decided."""
+        snapshot = self.health.snapshot
+        return sorted(places, key=lambda place: is_shut(place.candidate, snapshot, now))
 
     # --- two beside each other ----------------------------------------------------------------------------------------
 
@@ -144,8 +154,11 @@ class Attempter:
             failure = race.failure()
             if failure is None:
                 return
-            if race.winner is not None or not self._may_retry(exchange, way, failure, self._clock.monotonic()):
+            now = self._clock.monotonic()
+            if race.winner is not None or not self._may_retry(exchange, way, failure, now):
                 break
+            places = race.way.places
+            race.way = replace(race.way, places=(*places[: race.at], *self._open_first(places[race.at :], now)))
         raise failure or race.unsayable or NoRoute("No backend serves this model now.")
 
     def _next(self, race: Race) -> Racer | None:

@@ -4,16 +4,24 @@ import asyncio
 import ssl
 
 from gateway.clock import Clock
-from gateway.errors import RESIDENCY, Bug, DeadlineExceeded, GatewayError, UpstreamDisconnected, UpstreamError
+from gateway.errors import (
+    RESIDENCY,
+    Bug,
+    DeadlineExceeded,
+    GatewayError,
+    UpstreamDisconnected,
+    UpstreamError,
+    UpstreamSlow,
+)
 from gateway.exchange import Attempt
 from gateway.outbox import Outbox
 from gateway.routing.filters import within
-from gateway.settings.shape import Settings
+from gateway.settings.shape import Backend, Settings
 from gateway.sweep import Sweeper
 from gateway.upstream.catalogue import Place
 from gateway.upstream.connection import NEVER, UpstreamConnection
 from gateway.upstream.dial import Addresses, Resolver, ask_system
-from gateway.upstream.pool import Origin, Pool
+from gateway.upstream.pool import Origin, Pool, origin_of
 
 # A body below this travels in its head's packet; a larger one isn't copied for it.
 JOINED_BYTES = 16 * 1024
@@ -158,6 +166,13 @@ class UpstreamClient:
         self._closing = True
         for pool in self._pools.values():
             pool.close()
+
+    def let_go(self, backend: Backend) -> None:
+        """Wait no longer for first tokens of a server that has died: another one may have them sooner."""
+        for origin in {origin_of(url) for url in backend.base_urls}:
+            pool = self._pools.get(origin)
+            if pool is not None:
+                pool.let_go(UpstreamSlow("The upstream has stopped answering."))
 
     def break_off(self, error: GatewayError) -> None:
         """End everything under way with an error of ours."""

@@ -237,6 +237,11 @@ class UpstreamConnection(asyncio.Protocol):
         else:
             self._fail(error)
 
+    def let_go(self, error: GatewayError) -> None:
+        """End a stream of which nothing has come yet, with this error; leave all else."""
+        if self._wants_head and not (self._idle or self._flowing or self._ending):
+            self._fail(error)
+
     def pause(self) -> None:
         if not self._paused and not self.closed:
             self._paused = True

@@ -69,6 +69,7 @@ class Health:
         self._draw = draw
         self._now = 0.0
         self._settled_at = -FOR_EVER
+        self.died: Callable[[Backend], None] | None = None  # told of each backend that is found dead
         self.lessons = Lessons()
         self.retries = budget.retries()
         self.hedges = budget.hedges()
@@ -390,7 +391,10 @@ class Health:
             record.deads += 1
             # An answer to a request weighs more than a health check's silence.
             if record.deads >= DEAD_AFTER and record.answered_at < record.dead_since:
+                was_dead = record.until["dead"] > now
                 record.until["dead"] = now + TOLD_S
+                if not was_dead and self.died is not None:
+                    self.died(record.backend)
         record.until["loading"] = now + TOLD_S if reading.loading else 0.0
         record.settle(max(now, self._now))
 

@@ -220,6 +220,11 @@ class Pool:
             connection.pooled = False
             connection.abort()
 
+    def let_go(self, error: GatewayError) -> None:
+        """End the streams of which nothing has come yet; whoever waits for one is told why."""
+        for connection in tuple(self._all):
+            connection.let_go(error)
+
     def break_off(self, error: GatewayError) -> None:
         """End every connection, those being made too; whoever waits on one is told why."""
         self._broken_off = error

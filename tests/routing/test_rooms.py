@@ -5,6 +5,7 @@ from gateway.routing.candidate import Candidate
 from gateway.routing.facts import Now, Work
 from gateway.routing.plan import Plan, plan, route
 from gateway.routing.policy import Rules, Slo, Split
+from gateway.routing.rooms import is_shut
 from gateway.routing.snapshot import Load, Pace, Snapshot
 from tests.routing.places import LATENCY, NOW, WORK, draws, ejected, fleet, names, whys
 
@@ -75,6 +76,15 @@ def test_a_target_whose_provider_was_seen_to_refuse_this_country_is_out_here_and
     found = decided(places, refused_here=frozenset({("a", "m")}))
     assert [one.model for one in found.order] == ["n"]
     assert whys(found) == {"a": "egress"}
+
+
+def test_who_is_away_is_shut_and_who_is_full_is_not() -> None:
+    one, *_ = fleet("a")
+    seen = {"a": Load(shut="dead", shut_until=2000.0)}
+    assert is_shut(one, Snapshot(seen), NOW.monotonic)
+    assert is_shut(one, Snapshot(cooling={("a", "m"): 1001.0}), NOW.monotonic)
+    assert not is_shut(one, Snapshot({"a": Load(in_flight=4, most=4.0)}), NOW.monotonic)
+    assert not is_shut(one, Snapshot(), NOW.monotonic)
 
 
 def test_a_model_that_is_cooling_is_not_asked_for_and_the_others_of_its_backend_are() -> None:

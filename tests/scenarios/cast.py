@@ -260,6 +260,7 @@ class Scene:
         """Let no provider be away for what it did before."""
         health, now = self.gateway.health, self.gateway.clock.monotonic()
         fresh = Health(self.gateway.settings.backends, self.gateway.settings.models)
+        health._cooling.clear()
         for name, record in fresh._records.items():
             known = health._records[name]
             known.outlier, known.until, known.cooling = record.outlier, record.until, record.cooling

@@ -7,7 +7,9 @@ import pytest
 
 from gateway.mock.options import MockOptions
 from gateway.settings.shape import Timeouts
-from tests.scenarios.cast import RawProvider, asked, scene
+from gateway.upstream.health import DEAD_AFTER
+from gateway.upstream.probes.reading import DEAD
+from tests.scenarios.cast import WORDS, RawProvider, asked, scene
 
 CEILING_S = 10.0
 ANSWER = orjson.dumps(
@@ -157,3 +159,33 @@ async def test_attempts_share_the_requests_time() -> None:
         assert (await line.ends()).status == 504
         await on.gateway.until(lambda settled: len(settled) == 1)
         assert on.tries() == [("first", "upstream_timeout"), ("second", "deadline_exceeded")]
+
+
+# --- a server that has died -------------------------------------------------------------------------------------------
+
+
+async def test_who_waits_for_the_first_token_of_a_server_that_dies_is_answered_by_another() -> None:
+    async with scene("stall", "", by_hand=True) as on, on.line() as line:
+        on.gateway.health.died = on.gateway.client.let_go
+        line.send(asked(close=True))
+        await on.first.until(lambda ledger: ledger.request_count == 1)
+        for _ in range(DEAD_AFTER):
+            on.passes(1.0)
+            on.gateway.health.told("first", DEAD, on.gateway.clock.monotonic())
+        assert (await line.ends()).text == WORDS
+        await on.gateway.until(lambda settled: len(settled) == 1)
+        assert on.tries() == [("first", "upstream_timeout"), ("second", "answered")]
+        await on.first.until(lambda ledger: ledger.left == 1)
+
+
+async def test_who_was_shut_since_it_was_decided_is_asked_after_all_others() -> None:
+    times = Timeouts(first_token_s=30.0)
+    async with scene("stall", "", "", timeouts=times, by_hand=True) as on, on.line() as line:
+        line.send(asked(close=True))
+        await on.first.until(lambda ledger: ledger.request_count == 1)
+        on.gateway.health.drain("second", on.gateway.clock.monotonic())
+        on.passes(30.1)
+        assert (await line.ends()).text == WORDS
+        await on.gateway.until(lambda settled: len(settled) == 1)
+        assert on.tries() == [("first", "upstream_timeout"), ("third", "answered")]
+        assert on.second.ledger.request_count == 0

@@ -409,3 +409,31 @@ async def test_breaking_off_tells_whoever_waits_and_just_ends_what_is_idle() -> 
         assert type(sending.result()) is Draining
         assert type(hearing.error) is Draining
         await upstream.until_left()
+
+
+# --- a server that has died -------------------------------------------------------------------------------------------
+
+
+async def test_a_stream_that_waits_is_let_go_and_all_else_is_left() -> None:
+    async with rigged(upstream := Upstream([], [])) as rig:
+        loop = asyncio.get_running_loop()
+        waiting, whole = loop.create_task(rig.send(stream=True)), loop.create_task(rig.send())
+        await upstream.until(lambda: len(upstream.requests) == 2)
+        rig.client.let_go(rig.place.target.backend)
+        with pytest.raises(UpstreamSlow):
+            await waiting
+        await turn()
+        assert not whole.done()
+        whole.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await whole
+
+
+async def test_a_stream_is_let_go_before_its_first_content_and_not_after_it() -> None:
+    for content in (False, True):
+        async with rigged(Upstream([STREAM_HEAD])) as rig:
+            connection, hearing = await pouring(rig, content=content)
+            rig.client.let_go(rig.place.target.backend)
+            await turn()
+            assert isinstance(hearing.error, UpstreamSlow) is not content
+            connection.abort()

@@ -106,6 +106,18 @@ def test_a_server_that_is_silent_twice_is_dead_until_it_answers(table: Table) ->
     assert (closed(table.load(), 1005.1), table.load().since) == ("", 1005.0)
 
 
+def test_a_death_is_told_once_until_it_lives_again(table: Table) -> None:
+    told: list[str] = []
+    table.health.died = lambda backend: told.append(backend.name)
+    for second in range(4):
+        table.health.told("a", DEAD, 1000.0 + second)
+    assert told == ["a"]
+    table.health.told("a", Reading(alive=True), 1004.0)
+    table.health.told("a", DEAD, 1005.0)
+    table.health.told("a", DEAD, 1006.0)
+    assert told == ["a", "a"]
+
+
 def test_nobody_is_dead_for_ever_because_nobody_looks(table: Table) -> None:
     for second in range(3):
         table.health.told("a", DEAD, 1000.0 + second)
