@@ -41,7 +41,7 @@ from gateway.upstream.catalogue import Plan as Served
 from gateway.wire import load
 from gateway.wire.addresses import may_name_addresses
 from gateway.wire.bridge import LANGUAGES
-from gateway.wire.needs import NOTHING, Needs, needs
+from gateway.wire.needs import NOTHING, needs
 
 # What backends call a prompt that is too long, and one that they won't answer.
 _TOO_LONG: Final = "context_length_exceeded"
@@ -73,18 +73,7 @@ class Finder:
         exchange.model = known.model
         chosen, way, total_s = known.chosen, known.chosen.route, known.total_s
         rules = way.rules
-        wants = needs(known.language, request) if known.choosy and request is not None else NOTHING
-        session, prefix = keys_of(call, request, rules) if known.sticky and request is not None else (0, 0)
-        work = Work(
-            len(call.body) // BYTES_PER_TOKEN,
-            self._lengths.expected(known.caller, known.model),
-            wants.tokens,
-            wants.capabilities,
-            session,
-            prefix,
-            (total_s - exchange.waited_s) * 1e3,
-            request is not None and request.stream,
-        )
+        work = self._work(exchange, request, known)
         small = self._small(exchange, request, known) if known.smaller and request is not None else ()
         if rules.require.jurisdictions is not None:
             exchange.stay(rules.require.jurisdictions)
@@ -93,7 +82,7 @@ class Finder:
         if way.shares:
             exchange.split, exchange.splits = decided.split, tuple([split for split, _ in way.shares])
         if not decided.order and not small:
-            raise self._nowhere(decided, chosen, wants, work, exchange.started + total_s)
+            raise self._nowhere(exchange, decided, known, work, request)
         places = tuple([chosen.places[one.at] for one in decided.order])
         if (known.lends or known.fetching) and places:
             places = self._own(exchange, request, known, places)
@@ -165,15 +154,18 @@ class Finder:
             places = shun(places, known.language, request)
         return places
 
-    def _nowhere(self, decided: Plan, chosen: Chosen, wants: Needs, work: Work, total: float) -> GatewayError:
+    def _nowhere(
+        self, exchange: Exchange, decided: Plan, known: "_Known", work: Work, request: Request | None
+    ) -> GatewayError:
         """What a plan without a place means."""
-        if wants is not NOTHING:
+        chosen = known.chosen
+        if known.choosy and request is not None:
             try:
-                fit(chosen.served.places, wants)
+                fit(chosen.served.places, needs(known.language, request))
             except BadRequest as missing:  # it says what
                 return missing
         if decided.refused == "full" and chosen.rules.queue_s:
-            return Full(decided, chosen.route, work, total)
+            return Full(decided, chosen.route, work, exchange.started + known.total_s)
         return self.chooser.refusal(decided, chosen.rules.require)
 
     # --- the small model first ----------------------------------------------------------------------------------------
@@ -310,7 +302,7 @@ class Finder:
         )
 
     def _work(self, exchange: Exchange, request: Request | None, known: "_Known") -> Work:
-        """What is decided by, as find has it."""
+        """What is decided by: the prompt by its bytes, the answer by those before it, the rest only where it counts."""
         call = exchange.call
         wants = needs(known.language, request) if known.choosy and request is not None else NOTHING
         session = prefix = 0
