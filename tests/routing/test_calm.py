@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from gateway.routing.calm import calm
 from gateway.routing.candidate import Candidate
-from gateway.routing.facts import Work
+from gateway.routing.facts import Now, Work
 from gateway.routing.plan import plan, route
 from gateway.routing.policy import OBJECTIVES, Rules, Slo, Split, Sticky
 from gateway.routing.snapshot import FOR_EVER, Home, Load, Pace, Snapshot
@@ -101,3 +101,11 @@ def test_a_usual_day_is_calm() -> None:
     assert calm(replace(WORK, prefix=9), way, seen, NOW, 1) is not None
     assert calm(WORK, way, replace(seen, refused_here=frozenset({("a", "m")})), NOW, 1) is None
     assert calm(WORK, way, replace(seen, cooling={("a", "m"): 1010.0}), NOW, 1) is None
+
+
+def test_what_was_measured_fades_on_a_calm_day_too() -> None:
+    slow = {("a", "m"): Pace(slow=8.0, at=1000.0)}
+    seen = Snapshot({"a": Load(rtt_ms=8.0), "b": Load(rtt_ms=10.0)}, slow)
+    way = route(fleet("a", "b", slots=16), Rules())
+    firsts = [plan(WORK, way, seen, Now(1000.0 + after), 0).order[0].backend for after in (0.0, 100.0)]
+    assert firsts == ["b", "a"]

@@ -1,7 +1,7 @@
 from msgspec.structs import replace
 
 from gateway.routing.plan import route
-from gateway.routing.policy import Require, Split
+from gateway.routing.policy import Require, Rules, Split
 from tests.routing.places import LATENCY, fleet
 
 
@@ -16,3 +16,9 @@ def test_what_needs_no_request_is_settled_once() -> None:
     assert [(split.name, [one.backend for one in to]) for split, to in way.shares] == [("canary", ["b"])]
     assert not way.choosy
     assert route([replace(places[1], window=10)], rules).choosy
+
+
+def test_what_costs_the_same_everywhere_decides_nothing() -> None:
+    dear = [replace(one, usd_per_token_out=1e-5) for one in fleet("a", "b")]
+    assert route(dear, Rules()).prefer.ms_per_usd == 0.0
+    assert route([dear[0], replace(dear[1], usd_per_token_out=2e-5)], Rules()).prefer == Rules().prefer

@@ -23,7 +23,7 @@ from gateway.errors import (
 from gateway.exchange import Exchange
 from gateway.features import Request
 from gateway.routing.estimate import Lengths
-from gateway.routing.policy import Match, Policy, Require, Split
+from gateway.routing.policy import Hours, Match, Policy, Require, Split
 from gateway.routing.snapshot import Load, Snapshot
 from gateway.settings.shape import Caller, May, Target
 from gateway.stages.choose import Chooser
@@ -74,6 +74,33 @@ def test_a_way_has_its_places_and_says_why() -> None:
     assert (exchange.model, exchange.policies, exchange.reason) == ("large", ("all",), "only_allowed")
     assert way.head == b"x-request-id: req_stage\r\nx-gateway-hop: here\r\n"
     assert way.total == 100.0 + 590.0
+
+
+def test_a_head_that_comes_again_finds_what_another_configuration_makes_of_it() -> None:
+    """As when a reload comes between a head and its body."""
+    before, after = Bench(Policy("old")), Bench(Policy("new"))
+    exchange, request = before.ask()
+    for bench, name in ((before, "old"), (before, "old"), (after, "new")):
+        bench.finder.find(exchange, "large", request)
+        assert exchange.policies == (name,)
+
+
+def test_a_head_that_comes_again_at_another_hour_finds_what_holds_then() -> None:
+    night = Policy("night", match=Match(hours=Hours(22 * 60, 6 * 60, "Etc/UTC")))
+    bench = Bench(Policy("always"), night)
+    exchange, request = bench.ask()
+    for hour, names_then in ((12, ("always",)), (23, ("night", "always")), (36, ("always",))):
+        exchange.call.arrived_wall = hour * 3600.0
+        bench.finder.find(exchange, "large", request)
+        assert exchange.policies == names_then
+
+
+def test_models_that_one_client_asks_for_by_turns_are_kept_up_to_a_limit() -> None:
+    bench = Bench()
+    exchange, request = bench.ask()
+    exchange.call.kept |= dict.fromkeys(map(str, range(16)), None)
+    bench.finder.find(exchange, "large", request)
+    assert list(exchange.call.kept) == ["large"]
 
 
 def test_what_a_key_may_not_call_it_does_not_find() -> None:

@@ -49,6 +49,14 @@ def eject(table: Table, name: str = "a", at: float = 1000.0) -> float:
 # --- counting ---------------------------------------------------------------------------------------------------------
 
 
+def test_requests_count_for_the_retry_budget_with_the_next_tick(table: Table) -> None:
+    table.health.retries.fresh += 1000
+    table.health.tick(1000.0)
+    assert table.health.retries.fresh == 0
+    table.health.retries.spend(1000.5, 0.1)
+    assert table.health.retries.used(1001.0) == pytest.approx(1 / 1000)
+
+
 def test_a_backend_nobody_called_is_unknown(table: Table) -> None:
     row = table.health.row("a")
     assert (row.name, row.provider, row.country, row.region) == ("a", "p", "DE", "eu-central")
