@@ -37,8 +37,13 @@ _SAMPLING: Final[Mapping[str, str]] = {
     "frequency_penalty": "frequency_penalty",
     "presence_penalty": "presence_penalty",
 }
-# "Min value of 0.0, max value of 1.0"; of a seed, "max value of 2^64".
-_PENALTIES: Final = frozenset(("frequency_penalty", "presence_penalty"))
+# The least and the most of each, beyond which Cohere answers 400 (docs.cohere.com/reference/chat); "max value of 2^64".
+_RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "top_p": (0.01, 0.99),
+    "top_k": (0, 500),
+    "frequency_penalty": (0, 1),
+    "presence_penalty": (0, 1),
+}
 _SEEDS: Final = 2**64
 _DETAILS: Final = frozenset(("auto", "low", "high"))
 _KINDS: Final[Mapping[str, str]] = {"image": "images", "document": "documents", "audio": "audio", "video": "video"}
@@ -88,15 +93,16 @@ def _write_limits(ask: Ask, fields: dict[str, Raw], losses: Losses) -> None:
 
 
 def _within(name: str, value: Raw, losses: Losses) -> Raw | None:
-    """A number that Cohere takes, None for a loss: others' penalties go from -2 to 2, their seeds beyond 64 bits."""
+    """A number that Cohere takes, None for a loss: others' go from -2 to 2, to 1 and beyond, or past 64 bits."""
     number = raw.read_number(value) if name in _SAMPLING else None
     if number is None:
         return value
-    if name in _PENALTIES and not 0 <= number <= 1:
-        if number < 0:
-            return None  # more of the same isn't to be had
+    least, most = _RANGES.get(name, (number, number))
+    if number < 0 and name in _RANGES:
+        return None  # more of the same isn't to be had, and no number is as good as none
+    if not least <= number <= most:
         losses.mapped(name)
-        return _json(1)
+        return _json(least if number < least else most)
     if name == "seed" and not (number % 1 or 0 <= number < _SEEDS):
         losses.mapped(name)
         return _json(int(number) % _SEEDS)  # the same each time

@@ -82,6 +82,12 @@ def test_what_has_no_field_is_lost() -> None:
         ("frequency_penalty", b"1.5", 1, ["frequency_penalty=mapped"]),
         ("presence_penalty", b"2", 1, ["presence_penalty=mapped"]),
         ("presence_penalty", b"-0.5", None, ["presence_penalty"]),
+        ("top_p", b"0.9", 0.9, []),
+        ("top_p", b"1", 0.99, ["top_p=mapped"]),
+        ("top_p", b"0", 0.01, ["top_p=mapped"]),
+        ("top_k", b"500", 500, []),
+        ("top_k", b"1000", 500, ["top_k=mapped"]),
+        ("top_k", b"-1", None, ["top_k"]),
         ("presence_penalty", b"-0.0", 0, []),
         ("presence_penalty", b'"high"', "high", []),
         ("temperature", b"2", 2, []),
@@ -94,7 +100,7 @@ def test_what_has_no_field_is_lost() -> None:
 )
 def test_a_number_beyond_what_cohere_takes_is_a_loss(name: str, value: bytes, said: object, lost: list[str]) -> None:
     fields, told = asked(sampling={name: Raw(value)})
-    assert (fields.get(name), told) == (said, lost)
+    assert (fields.get({"top_p": "p", "top_k": "k"}.get(name, name)), told) == (said, lost)
 
 
 def test_coheres_own_numbers_are_coheres_to_judge() -> None:
