@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from gateway.routing.candidate import KEPT_FOR_EVER, Candidate
 from gateway.routing.chance import mixed
 from gateway.routing.facts import Now, Work
-from gateway.routing.plan import Plan
+from gateway.routing.plan import Plan, plan, route
 from gateway.routing.policy import (
     OBJECTIVES,
     Choice,
@@ -27,6 +27,7 @@ NOW = Now(1000.0)
 WORK = Work(tokens_in=1000, tokens_out=200.0)
 LATENCY = Rules(prefer=OBJECTIVES["latency"])
 COUNTRIES = ("DE", "FR", "US", "JP")
+EXPLORING = (1 << 64) - 1  # the draw of those that are sent to look after the forgotten
 BACKENDS = ("b0", "b1", "b2", "b3", "b4")
 
 
@@ -46,6 +47,23 @@ def whys(found: Plan) -> dict[str, str]:
 def draws(how_many: int, first: int = 1) -> list[int]:
     """Draws that look like chance and are the same each time."""
     return [mixed(number) for number in range(first, first + how_many)]
+
+
+def decided(
+    places: list[Candidate],
+    rules: Rules = LATENCY,
+    work: Work = WORK,
+    draw: int = 0,
+    now: Now = NOW,
+    **seen: object,
+) -> Plan:
+    return plan(work, route(places, rules), Snapshot(**seen), now, draw)  # type: ignore[arg-type]  # a snapshot's fields
+
+
+def tiers(**backends: str) -> tuple[list[Candidate], Rules]:
+    """Places by their tiers, which are asked in the order in which they are first named."""
+    places = [replace(one, tier=backends[one.backend]) for one in fleet(*backends, slots=10)]
+    return places, replace(LATENCY, tiers=tuple(dict.fromkeys(backends.values())))
 
 
 def ejected(until: float = 2000.0) -> Load:

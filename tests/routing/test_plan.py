@@ -2,31 +2,10 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.routing.candidate import Candidate
-from gateway.routing.facts import Now, Work
-from gateway.routing.plan import Plan, plan, route
+from gateway.routing.plan import plan, route
 from gateway.routing.policy import OBJECTIVES, Prefer, Require, Retry, Rules
 from gateway.routing.snapshot import Load, Snapshot
-from tests.routing.places import LATENCY, NOW, WORK, draws, fleet, names, whys
-
-EXPLORING = (1 << 64) - 1  # the draw of those that are sent to look after the forgotten
-
-
-def decided(
-    places: list[Candidate],
-    rules: Rules = LATENCY,
-    work: Work = WORK,
-    draw: int = 0,
-    now: Now = NOW,
-    **seen: object,
-) -> Plan:
-    return plan(work, route(places, rules), Snapshot(**seen), now, draw)  # type: ignore[arg-type]  # a snapshot's fields
-
-
-def tiers(**backends: str) -> tuple[list[Candidate], Rules]:
-    """Places by their tiers, which are asked in the order in which they are first named."""
-    places = [replace(one, tier=backends[one.backend]) for one in fleet(*backends, slots=10)]
-    return places, replace(LATENCY, tiers=tuple(dict.fromkeys(backends.values())))
-
+from tests.routing.places import LATENCY, NOW, WORK, decided, draws, fleet, names, tiers, whys
 
 # --- in which order ---------------------------------------------------------------------------------------------------
 

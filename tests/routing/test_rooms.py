@@ -2,32 +2,12 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.routing.candidate import Candidate
-from gateway.routing.facts import Now, Work
-from gateway.routing.plan import Plan, plan, route
+from gateway.routing.facts import Work
+from gateway.routing.plan import plan, route
 from gateway.routing.policy import Rules, Slo, Split
 from gateway.routing.rooms import is_shut
 from gateway.routing.snapshot import Load, Pace, Snapshot
-from tests.routing.places import LATENCY, NOW, WORK, draws, ejected, fleet, names, whys
-
-EXPLORING = (1 << 64) - 1  # the draw of those that are sent to look after the forgotten
-
-
-def decided(
-    places: list[Candidate],
-    rules: Rules = LATENCY,
-    work: Work = WORK,
-    draw: int = 0,
-    now: Now = NOW,
-    **seen: object,
-) -> Plan:
-    return plan(work, route(places, rules), Snapshot(**seen), now, draw)  # type: ignore[arg-type]  # a snapshot's fields
-
-
-def tiers(**backends: str) -> tuple[list[Candidate], Rules]:
-    """Places by their tiers, which are asked in the order in which they are first named."""
-    places = [replace(one, tier=backends[one.backend]) for one in fleet(*backends, slots=10)]
-    return places, replace(LATENCY, tiers=tuple(dict.fromkeys(backends.values())))
-
+from tests.routing.places import LATENCY, NOW, WORK, decided, draws, ejected, fleet, names, tiers, whys
 
 DOWN = Load(shut="drained", shut_until=2000.0)
 FULL = Load(in_flight=4, most=4.0)
