@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from math import log
 from typing import Final
 
@@ -81,10 +81,10 @@ class Callers:
         self._heard = heard
         self.answers: list[Answer] = []
         self.pops: list[Pop] = []
-        self._stopped = False
+        self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        self._stopped = True
+        self._stopped.set()
 
     async def call(self, world: World) -> None:
         """Choose the nearest POP, and ask it until stopped, at random moments (a Poisson process)."""
@@ -93,10 +93,13 @@ class Callers:
             self.pops = (await ranking(session, next(iter(REGIONS)))).pops
             url = f"{self.pops[0].url}/v1/chat/completions"
             due, number = RealClock.monotonic(), 0
-            while not self._stopped:
+            while not self._stopped.is_set():
                 number += 1
                 due += -log(1.0 - unit(stream(number, self.country))) / self.rate
-                await asyncio.sleep(due - RealClock.monotonic())
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(due - RealClock.monotonic()):
+                        await self._stopped.wait()
+                        return
                 group.create_task(self._ask(session, url, f"Question {number}"))
 
     async def _ask(self, session: aiohttp.ClientSession, url: str, prompt: str) -> None:

@@ -32,6 +32,7 @@ OVERLOAD_S: Final = 18.0
 CALM_S: Final = 7.0
 DEAD_S: Final = 11.0
 BACK_S: Final = 62.0  # slow start takes a minute
+CEILING_TIMES: Final = 10
 # An ejection lasts half a minute, and up to a fifth longer by chance. Ten times that.
 RETURN_CEILING_S: Final = 360.0
 
@@ -76,6 +77,8 @@ class _Story:
         self._at: dict[str, float] = {}
         self._nearby = asyncio.Event()
         self._back = asyncio.Event()
+        self._until = float("inf")
+        self._reached = asyncio.Event()
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -93,22 +96,22 @@ class _Story:
 
         await asyncio.to_thread(world.slow, SLOWED, TIMES_SLOWER)
         self._now("slowed")
-        await asyncio.sleep(SLOW_S)
+        await self._answered_for(SLOW_S)
         await asyncio.to_thread(world.slow, SLOWED, 1)
         self._now("healed")
-        await asyncio.sleep(HEALED_S)
+        await self._answered_for(HEALED_S)
 
         self._callers["FR"].rate = OVERLOAD_RATE
         self._now("overload")
-        await asyncio.sleep(OVERLOAD_S)
+        await self._answered_for(OVERLOAD_S)
         self._callers["FR"].rate = RATE
         self._now("calm")
-        await asyncio.sleep(CALM_S)
+        await self._answered_for(CALM_S)
 
         for name in KILLED:
             world.kill(name)
         self._now("killed")
-        await asyncio.sleep(DEAD_S)
+        await self._answered_for(DEAD_S)
         for name in KILLED:
             world.start(name)
         for name in KILLED:
@@ -117,10 +120,19 @@ class _Story:
         async with asyncio.timeout(RETURN_CEILING_S):
             await self._back.wait()
         self._now("returned")
-        await asyncio.sleep(BACK_S)
+        await self._answered_for(BACK_S)
         self._now("end")
 
+    async def _answered_for(self, seconds: float) -> None:
+        """Wait until somebody was answered who asked so much later than now."""
+        self._until = RealClock.monotonic() + seconds
+        self._reached.clear()
+        async with asyncio.timeout(CEILING_TIMES * seconds):
+            await self._reached.wait()
+
     def _heard(self, answer: Answer) -> None:
+        if answer.sent >= self._until:
+            self._reached.set()
         if "slowed" not in self._at:
             if self._all_nearby(answer.ended - NEAREST_S):
                 self._nearby.set()
