@@ -7,9 +7,9 @@ came with 1.3. Names: tensorrt_llm/metrics/collector.py.
 
 from typing import Final
 
-from gateway.upstream.probes.deltas import Mean
+from gateway.upstream.probes.gauges import Gauges
 from gateway.upstream.probes.prometheus import Scrape, Signal
-from gateway.upstream.probes.reading import Ask, Look, Reading, Site, not_serving, wrong
+from gateway.upstream.probes.reading import Site
 
 HEALTH: Final = "/health"
 METRICS: Final = "/prometheus/metrics"
@@ -27,31 +27,6 @@ _SCRAPE: Final = Scrape(
 )
 
 
-class TensorrtLlm:
-    orca = False
-
+class TensorrtLlm(Gauges):
     def __init__(self, site: Site) -> None:
-        self._expected = site.models
-        self._metrics = Ask(METRICS, port=site.metrics_port)
-        self._queue = Mean()
-
-    def look(self, now: float) -> Look:
-        del now
-        health = yield Ask(HEALTH)
-        ended = not_serving(health, self._expected)
-        if ended is not None:
-            return ended
-        found = _SCRAPE.read(self._metrics.where, (yield self._metrics))
-        slots = found["slots"]
-        return Reading(
-            alive=True,
-            running=found["running"],
-            waiting=found["waiting"],
-            kv=found["kv"],
-            slots=int(slots) if slots else None,
-            queue_s=self._queue.moved(found["queue_sum"], found["queue_count"]),
-            tokens_in=found["tokens_in"],
-            tokens_out=found["tokens_out"],
-            unmatched=found.unmatched,
-            missing=found.missing | wrong(HEALTH, health),
-        )
+        super().__init__(site, HEALTH, METRICS, _SCRAPE)
