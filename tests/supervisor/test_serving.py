@@ -203,17 +203,18 @@ async def test_workers_leave_when_their_supervisor_is_killed(tmp_path: Path) -> 
 
 
 async def test_it_is_not_ready_while_no_backend_can_be_reached_and_ready_again_after(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as place:
+    with socket.socket() as place:
+        # Bound and not listening: nobody is reached there, and nobody else is given the port meanwhile.
+        place.bind(("127.0.0.1", 0))
         port = place.getsockname()[1]
         more = (
             f'backends: {{b: {{provider: vllm, base_url: "http://127.0.0.1:{port}", country: DE}}}}\n'
             "models: {m: [{backend: b, model: m}]}\n"
         )
-        place.close()
         async with Gateway(configuration(tmp_path, "lonely", more)) as gateway:
             assert (await gateway.until("/readyz", 503)).json()["reason"] == "no backend can be reached"
-            with socket.create_server(("127.0.0.1", port)):
-                assert (await gateway.until("/readyz", 200)).json()["ready"] is True
+            place.listen()
+            assert (await gateway.until("/readyz", 200)).json()["ready"] is True
 
 
 # --- real workers -----------------------------------------------------------------------------------------------------
